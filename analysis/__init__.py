@@ -1,0 +1,1 @@
+"""Scripts that read records: hierarchy, tables, figures, report; and the layer search."""

@@ -1,0 +1,1 @@
+"""Put a vision model to the brain's test: record, score, search layers, package."""
