@@ -1,0 +1,80 @@
+"""Shared fixtures: a CrossViT small enough for a second, its card, and a few images."""
+
+import os
+
+os.environ["BS_INSTALL_DEPENDENCIES"] = "no"  # Brain-Score would run pip at import otherwise.
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+from PIL import Image
+from timm.models import register_model
+from timm.models.crossvit import CrossVit
+
+from brainscore_submission.plugin.card import Card, Preprocessing, Weights
+
+TINY = "crossvit_tiny_test"
+
+
+@register_model
+def crossvit_tiny_test(pretrained: bool = False, **kwargs) -> CrossVit:
+    """The network of the paper with its module names and 384 tensors, and 1/500 of its parameters."""
+    assert not pretrained
+    sizes = {
+        "img_size": 48,
+        "img_scale": (1.0, 32 / 48),
+        "patch_size": (12, 16),  # 4 x 4 + 1 and 2 x 2 + 1 tokens
+        "embed_dim": (8, 16),
+        "depth": ((1, 6, 0),) * 3,
+        "num_heads": (2, 2),
+        "mlp_ratio": (3, 3, 1),
+        "multi_conv": True,
+    }
+    hub = ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
+    return CrossVit(**sizes | {key: value for key, value in kwargs.items() if key not in hub})
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory, monkeypatch):
+    """No test reads or fills the user's cache, or listens to the user's mirror and credentials."""
+    monkeypatch.setenv("BRAINSCORE_SUBMISSION_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.delenv("BRAINSCORE_SUBMISSION_MIRROR", raising=False)
+    for name in ("AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def tiny_card() -> Card:
+    """A card of the tiny CrossViT, without hash or source: use it with ``weights="untrained"`` or a path."""
+    return Card(
+        identifier=TINY,
+        architecture=TINY,
+        weights=Weights(file="tiny.pt", layout="state_dict"),
+        preprocessing=Preprocessing("tiny", resize_px=56, crop_px=48),
+        title="CrossViT, tiny, for tests",
+        training="none",
+        behavior_layer="blocks.2.revert_projs.1.2",
+    )
+
+
+@pytest.fixture
+def tiny_network():
+    """The tiny CrossViT itself, in eval mode, the same random weights each time."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        return timm.create_model(TINY).eval()
+
+
+@pytest.fixture
+def image_folder(tmp_path) -> Path:
+    """Six different 64 x 64 RGB images, image_0.png to image_5.png."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for index in range(6):
+        pixels = np.random.default_rng(index).integers(0, 256, size=(64, 64, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"image_{index}.png")
+    return folder
