@@ -117,16 +117,17 @@ def layer_outputs(
 
     def receive(layer: str, output: object) -> None:
         nonlocal remaining
-        outputs[layer] = checked_output(layer, output, len(images))
+        # A copy: an in-place ReLU that follows would overwrite what this layer said. Brain-Score keeps a view on
+        # the CPU and a copy on the GPU, so for such layers its own two numbers differ.
+        outputs[layer] = checked_output(layer, output, len(images)).clone()
         outputs.move_to_end(layer)
         remaining -= 1
         if remaining == 0:
             raise _AllFired
 
-    with _hooked(network, layers, receive), torch.inference_mode(), exact_arithmetic():
-        # The hook's signal, not an error: nothing past the deepest layer wanted is computed.
-        with contextlib.suppress(_AllFired):
-            network(images)
+    stop = contextlib.suppress(_AllFired)  # the hook's signal: nothing past the deepest layer is computed
+    with _hooked(network, layers, receive), torch.inference_mode(), exact_arithmetic(), stop:
+        network(images)
     _require_fired(layers, outputs)
     return outputs
 
@@ -140,8 +141,8 @@ def checked_output(layer: str, output: object, n_images: int) -> Tensor:
         )
     if output.ndim < 2 or output.shape[0] != n_images:
         raise UserError(
-            f"layer '{layer}' yields shape {tuple(output.shape)} for {n_images} images: its first axis is not "
-            "the batch. Choose a module that keeps the batch axis first."
+            f"layer '{layer}' yields shape {tuple(output.shape)} for {n_images} images: its first axis is "
+            "not the batch. Choose a module that keeps the batch axis first."
         )
     return output
 
@@ -177,7 +178,7 @@ def _require_fired(layers: Iterable[str], fired: Iterable[str]) -> None:
     silent = sorted(set(layers) - set(fired))
     if silent:
         raise UserError(
-            f"layer '{silent[0]}' never fires in a forward pass (containers, and attention dropout under fused "
-            "attention, do not). Choose another; "
+            f"layer '{silent[0]}' never fires in a forward pass (containers do not, nor does attention dropout "
+            "under fused attention). Choose another: "
             "`python -m analysis.layer_search --list-layers` lists those that do."
         )
