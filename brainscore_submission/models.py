@@ -1,0 +1,243 @@
+"""From what a user types to a network with committed layers: card, layer map, weights, device."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from .plugin.activations import ActivationsModel, cache_identifier, model_fingerprint
+from .plugin.card import PREPROCESSINGS, Card, all_cards, find_card
+from .plugin.checkpoint import cache_folder, load_network, timm_card
+from .plugin.commitment import AREAS, checked_layer_map, commit, read_layer_map
+from .plugin.errors import UserError, suggest
+from .plugin.hooks import module_of
+from .plugin.preprocessing import load_pixels, normalise
+from .recording import Budget, Recorder
+
+PACKAGED_LAYER_MAPS = Path(__file__).parent / "layer_maps"
+DEFAULT_LAYER_MAP = "paper"
+TIMM_PREFIX = "timm:"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network with its card, its layer map and where its weights came from.
+
+    Parameters
+    ----------
+    card : Card
+    network : nn.Module
+    origin : of the weights, JSON-able
+    layer_map : area -> layer, behaviour apart (that layer is on the card)
+    layer_map_name : "paper", another name, or the file it came from
+    device : "cpu" or "cuda[:i]"
+    batch_size : images in a forward pass
+    precision : of the forward pass
+    load : callable, image file -> network input; default by the card's preprocessing
+    """
+
+    card: Card
+    network: nn.Module
+    origin: Mapping[str, Any]
+    layer_map: Mapping[str, str]
+    layer_map_name: str = DEFAULT_LAYER_MAP
+    device: str = "cpu"
+    batch_size: int = 8
+    precision: str = "float32"
+    load: Callable | None = field(default=None, compare=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that determines an activation besides layer and image."""
+        return model_fingerprint(self.card, self.origin)
+
+    @property
+    def cache_identifier(self) -> str:
+        """Identifier that carries the fingerprint."""
+        return cache_identifier(self.card, self.origin)
+
+    def layer_of(self, area: str) -> str | None:
+        """Layer committed to an area or to behaviour."""
+        return self.card.behavior_layer if area == "behavior" else self.layer_map.get(area)
+
+    def load_image(self, path: Path) -> torch.Tensor:
+        """Network input for one image file: Tensor of shape (3, height, width)."""
+        if self.load is not None:
+            return self.load(path)
+        return normalise(load_pixels(path, self.card.preprocessing), self.card.preprocessing)
+
+    def recorder(self, cache: Path | None, budget: Budget | None = None, progress=None) -> Recorder:
+        """A recorder of this network."""
+        return Recorder(
+            self.network,
+            self.load_image,
+            self.fingerprint,
+            device=self.device,
+            batch_size=self.batch_size,
+            budget=budget,
+            cache=cache,
+            precision=self.precision,
+            progress=progress,
+        )
+
+    def activations_model(self) -> ActivationsModel:
+        """Brain-Score's kind of activations model, for its own code."""
+        return ActivationsModel(
+            self.network,
+            self.card.preprocessing,
+            self.cache_identifier,
+            device=self.device,
+            batch_size=self.batch_size,
+        )
+
+    def commit(self, activations_model: Any = None) -> Any:
+        """Brain-Score model over an activations model, by default the network's own."""
+        return commit(self.card, self.layer_map, activations_model or self.activations_model())
+
+
+def open_model(
+    name: str,
+    *,
+    weights: str | Path | None = None,
+    layer_map: str = DEFAULT_LAYER_MAP,
+    layers: Mapping[str, str] | None = None,
+    preprocessing: str | None = None,
+    device: str = "auto",
+    batch_size: int | None = None,
+    precision: str = "float32",
+    cache: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    require_layers: bool = True,
+) -> Model:
+    """Open a model by the name a user typed.
+
+    Parameters
+    ----------
+    name : card identifier, competition number, or "timm:<architecture>"
+    weights : a file, "untrained", or None for the card's sources
+    layer_map : "paper", another named map of the card, or a JSON file
+    layers : area -> layer; overrides the layer map, "behavior" overrides the card
+    preprocessing : "crop224" or "squash224"; default the card's
+    device : "auto", "cpu" or "cuda[:i]"
+    require_layers : False for a layer search, which has no map yet
+
+    Raises
+    ------
+    UserError
+        For whatever of this does not exist, before any weights are fetched.
+    """
+    device = find_device(device)
+    card = _with_preprocessing(describe(name), preprocessing)
+    card, areas, map_name = _committed(card, layer_map, layers or {}, require_layers)
+    loaded = load_network(card, weights, cache=cache, progress=progress)
+    for layer in {*areas.values(), card.behavior_layer} - {None}:
+        module_of(loaded.network, layer)  # an unknown layer is found now, not after the recording
+    return Model(
+        card=card,
+        network=loaded.network,
+        origin=loaded.origin,
+        layer_map=areas,
+        layer_map_name=map_name,
+        device=device,
+        batch_size=batch_size or (64 if device.startswith("cuda") else 8),
+        precision=precision,
+    )
+
+
+def describe(name: str) -> Card:
+    """The card of a name, without its weights."""
+    if str(name).startswith(TIMM_PREFIX):
+        return timm_card(str(name).removeprefix(TIMM_PREFIX))
+    return find_card(name)
+
+
+def find_device(device: str) -> str:
+    """Resolve "auto", and check that the device is there.
+
+    Raises
+    ------
+    UserError
+        For an unknown or absent device.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    available = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if device not in available and not (device == "cuda" and len(available) > 1):
+        raise UserError(f"unknown device '{device}'.{suggest(device, ['auto', *available])}")
+    return device
+
+
+def layer_map_path(card: Card, name: str) -> Path | None:
+    """Where a named layer map of a card lies, or None.
+
+    ``layer_maps/`` of the current folder comes before the maps that ship: that is where a layer search writes.
+    """
+    file = f"{card.identifier}.json" if name == DEFAULT_LAYER_MAP else f"{card.identifier}.{name}.json"
+    return next((folder / file for folder in _layer_map_folders() if (folder / file).is_file()), None)
+
+
+def layer_map_names(card: Card) -> list[str]:
+    """Names of a card's layer maps."""
+    files = {path.name for folder in _layer_map_folders() for path in folder.glob(f"{card.identifier}.*json")}
+    names = (name.removeprefix(card.identifier).removesuffix("json").strip(".") for name in sorted(files))
+    return [name or DEFAULT_LAYER_MAP for name in names]
+
+
+def models() -> list[Card]:
+    """The cards that ship."""
+    return all_cards()
+
+
+def _layer_map_folders() -> list[Path]:
+    # An installed wheel carries the maps inside the package; a checkout has them beside it.
+    beside = Path(__file__).parent.parent / "layer_maps"
+    return [Path("layer_maps"), PACKAGED_LAYER_MAPS if PACKAGED_LAYER_MAPS.is_dir() else beside]
+
+
+def _with_preprocessing(card: Card, name: str | None) -> Card:
+    if name is None:
+        return card
+    if name not in PREPROCESSINGS:
+        raise UserError(f"unknown preprocessing '{name}'.{suggest(name, PREPROCESSINGS)}")
+    return dataclasses.replace(card, preprocessing=PREPROCESSINGS[name])
+
+
+def _committed(
+    card: Card, layer_map: str, layers: Mapping[str, str], required: bool
+) -> tuple[Card, dict[str, str], str]:
+    unknown = [area for area in layers if area not in (*AREAS, "behavior")]
+    if unknown:
+        raise UserError(f"unknown area '{unknown[0]}' in --layers.{suggest(unknown[0], [*AREAS, 'behavior'])}")
+    if "behavior" in layers:
+        card = dataclasses.replace(card, behavior_layer=layers["behavior"])
+    given = {area: layer for area, layer in layers.items() if area in AREAS}
+    if set(given) == set(AREAS):
+        return card, checked_layer_map(given, "--layers"), "given"
+    path = Path(layer_map) if layer_map.endswith(".json") else layer_map_path(card, layer_map)
+    if path is None:
+        if not required:
+            return card, given, "none"
+        raise UserError(_no_layer_map(card, layer_map))
+    areas = {**read_layer_map(path), **given}
+    return card, areas, f"{layer_map} with {', '.join(given)} given" if given else layer_map
+
+
+def _no_layer_map(card: Card, name: str) -> str:
+    names = layer_map_names(card)
+    if names:
+        return f"model '{card.name}' has no layer map '{name}'.{suggest(name, names)}"
+    return (
+        f"model '{card.name}' has no layer map. Give one, --layers V1=…,V2=…,V4=…,IT=…,behavior=…, "
+        f"or search one: python -m analysis.layer_search --model {card.name} --suite demo --write"
+    )
+
+
+def default_cache() -> Path:
+    """The user's cache folder, or the one BRAINSCORE_SUBMISSION_CACHE names."""
+    return cache_folder()
