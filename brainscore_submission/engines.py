@@ -113,11 +113,22 @@ class GramPredictivity:
             max_iter=options.max_iter,
             device=self._device,
         )
+        self._target, self._stimulus_id = target.values, target["stimulus_id"].values.astype(str)
         # Brain-Score sorts neuroids by their id.
         self.neuroid_order = np.argsort(target["neuroid_id"].values, kind="stable")
         scores = _packaged(self.predictivity.r[:, self.neuroid_order], target[:, self.neuroid_order])
         score = apply_aggregate(self._metric.aggregate, scores)
         return apply_aggregate(self._metric.cross_validation.aggregate, score)
+
+    def held_out(self) -> dict[str, np.ndarray]:
+        """Predictions and responses of the last call, for resampling: the arrays of `records.Sidecar`."""
+        order = self.neuroid_order
+        return {
+            "stimulus_id": self._stimulus_id,
+            "test_index": np.stack([test for _, test in self.splits]),
+            "prediction": np.stack(list(self.predictivity.prediction))[:, :, order].astype(np.float32),
+            "target": self._target[:, order].astype(np.float32),
+        }
 
 
 def _is_pls(metric: Any) -> bool:

@@ -13,9 +13,10 @@ from torch import nn
 
 from .plugin.activations import ActivationsModel, cache_identifier, model_fingerprint
 from .plugin.card import PREPROCESSINGS, Card, all_cards, find_card
-from .plugin.checkpoint import cache_folder, load_network, timm_card
+from .plugin.checkpoint import load_network
 from .plugin.commitment import AREAS, checked_layer_map, commit, read_layer_map
 from .plugin.errors import UserError, suggest
+from .plugin.fetching import cache_folder
 from .plugin.hooks import module_of
 from .plugin.preprocessing import load_pixels, normalise
 from .recording import Budget, Recorder

@@ -366,10 +366,10 @@ class Recorder:
         return self.budget.scratch / "spool" / _digest(self._meta(sink))
 
     def _finish_gram(self, sink: Sink, store: MemoryStore | DiskStore) -> np.ndarray:
-        accumulator = GramAccumulator(len(sink.hashes), device=self.device)
+        accumulator = GramAccumulator(len(sink.hashes))
         for block in store.columns():
-            accumulator.add(block)
-        gram = accumulator.finish()
+            accumulator.add(torch.as_tensor(block).to(self.device))
+        gram = accumulator.result()
         self._keep(sink, gram)
         return gram
 

@@ -1,0 +1,6 @@
+"""Evaluate a model on the brain's benchmarks: python evaluate.py --model 991."""
+
+from brainscore_submission.cli import evaluate, run
+
+if __name__ == "__main__":
+    run(evaluate)
