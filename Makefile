@@ -1,0 +1,26 @@
+# The two set-up commands of the README, and what developers need. A .venv is made where none stands.
+PYTHON ?= python3.11
+VENV = .venv
+BIN = $(VENV)/bin
+
+.PHONY: setup demo test lint bench
+
+setup: $(VENV)/ready
+
+$(VENV)/ready: setup.py constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,cluster]'
+	touch $@
+
+demo: setup
+	$(BIN)/python evaluate.py --model 991 --suite demo --weights untrained
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+bench: setup
+	$(BIN)/python -m bench --quick
