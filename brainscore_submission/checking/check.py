@@ -1,0 +1,239 @@
+"""Any Brain-Score zip -> a verdict: is it what brain-score.org and the pipeline behind it will take?
+
+The stages follow one another, and a failed one ends the check: the archive, its layout, the registration,
+the sources, and then the plugin itself, run by Brain-Score's own code in a fresh process.
+"""
+
+import importlib.util
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..plugin.errors import UserError
+from . import running
+from .archive import Archive, extract, read_archive
+from .dry_run import own_scores_of
+from .environment import held_versions, interpreter_of, make_environment, wanted_packages
+from .layout import LAYOUT_RULES, Plugin, the_plugin
+from .registration import REGISTRATION_RULES, identifiers
+from .sandbox import Sandbox
+from .sources import SOURCE_RULES
+from .verdict import Finding, Verdict, any_failed, apply
+
+Progress = Callable[[str], None]
+OwnScores = Callable[[Path, str], Mapping[str, float]]
+
+# What no check on this machine can know.
+BEYOND = (
+    Finding(
+        "name-on-site",
+        "unchecked",
+        "whether identifier and folder name are free on the site (the known models were compared)",
+        "Search for the name on brain-score.org before uploading.",
+    ),
+    Finding(
+        "private-benchmarks",
+        "unchecked",
+        "the scores on private data",
+        "Brain-Score computes them after the pull request is merged.",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """How plugins are run.
+
+    Parameters
+    ----------
+    full : run in a fresh environment, and score on the demo suite
+    environment : an environment folder to use instead of making one
+    constraints : a file of constraints for the fresh environment; default this machine's versions
+    own_scores : plugin folder, identifier -> the scores that the dry run must equal; None: nothing to compare with
+    timeout : seconds for each process (making an environment has an hour)
+    """
+
+    full: bool = False
+    environment: Path | None = None
+    constraints: Path | None = None
+    own_scores: OwnScores | None = None
+    timeout: float = 1800
+    progress: Progress | None = None
+
+    def say(self, message: str) -> None:
+        if self.progress is not None:
+            self.progress(message)
+
+
+def check(
+    zip_path: str | Path,
+    full: bool = False,
+    progress: Progress | None = None,
+    *,
+    execute: bool = True,
+    environment: str | Path | None = None,
+    constraints: str | Path | None = None,
+    own_scores: OwnScores | None = None,
+    timeout: float = 1800,
+) -> Verdict:
+    """Check a submission zip as the site and Brain-Score's pipeline will.
+
+    The plugin's code is run, as Brain-Score runs it: check zips of people you trust, or give `execute=False`.
+
+    Parameters
+    ----------
+    zip_path : any Brain-Score submission, made by this project or not
+    full : run in a fresh virtual environment made from the plugin's requirements, and score on the demo suite
+    progress : called with one line before each longer step
+    execute : False reads only, and runs nothing of the plugin
+    environment : folder of an environment to run in, instead of making one
+    constraints : file with constraints for the fresh environment; default: the versions on this machine
+    own_scores : computes what the dry run must equal; default for packages of this project: `evaluate.py`'s own
+    timeout : seconds that each process may take
+
+    Returns
+    -------
+    Verdict
+    """
+    path = Path(zip_path)
+    if not path.is_file():
+        raise UserError(f"no file {path}. Build a zip first: brainscore-submission package --model 991 --name <name>")
+    if execute:
+        _require_test_tools()
+    named = [None if name is None else Path(name) for name in (environment, constraints)]
+    setup = Setup(full, *named, own_scores, timeout, progress)
+    setup.say(f"reading {path.name}")
+    archive, findings = read_archive(path)
+    if archive is None:
+        return _verdict(path, None, (), findings)
+    findings += apply(LAYOUT_RULES, archive)
+    if any_failed(findings):
+        return _verdict(path, archive, (), findings)
+    plugin = the_plugin(archive)
+    found = tuple(dict.fromkeys(identifiers(plugin)))
+    findings += apply(REGISTRATION_RULES, plugin) + apply(SOURCE_RULES, plugin)
+    if any_failed(findings):
+        return _verdict(path, archive, found, findings)
+    if not execute:
+        message = "nothing of the plugin was run"
+        findings.append(Finding("run", "unchecked", message, "Check again, and let it run, before uploading."))
+        return _verdict(path, archive, found, findings)
+    scores = _run(archive, plugin, found[0], setup, findings)
+    return _verdict(path, archive, found, findings, scores)
+
+
+def _require_test_tools() -> None:
+    for module in ("brainscore_vision", "brainscore_core", "pytest", "pytest_check"):
+        if importlib.util.find_spec(module) is None:
+            raise UserError(f"check needs Brain-Score's test tools ({module}): pip install 'brainscore-vision[test]'")
+
+
+def _run(
+    archive: Archive, plugin: Plugin, identifier: str, setup: Setup, findings: list[Finding]
+) -> dict[str, float] | None:
+    """Extract, place and run the plugin; add to the findings, and return the demo scores of a full check."""
+    python = _python(plugin, setup, findings)
+    if python is None:
+        return None
+    with tempfile.TemporaryDirectory(prefix="brainscore-check-") as folder:
+        extracted = Path(folder) / "extracted"
+        extracted.mkdir()
+        extract(archive, extracted)
+        sandbox = Sandbox(Path(folder) / "run", python)
+        placed = sandbox.place(extracted / plugin.path)
+        _run_in(sandbox, placed, identifier, setup, findings)
+        if any_failed(findings) or not setup.full:
+            return None
+        return _dry_run(sandbox, placed, identifier, setup, findings)
+
+
+def _python(plugin: Plugin, setup: Setup, findings: list[Finding]) -> Path | None:
+    """The interpreter to run the plugin with; None where the environment cannot be made."""
+    if setup.environment is not None:
+        python = interpreter_of(setup.environment)
+        findings.append(Finding("environment", "ok", f"run in the environment {setup.environment}"))
+        return python
+    if not setup.full:
+        remedy = "Check again with --full."
+        message = "whether the requirements are enough: it was run in this environment, not in a fresh one"
+        findings.append(Finding("environment", "unchecked", message, remedy))
+        return Path(sys.executable)
+    held = setup.constraints.read_text().splitlines() if setup.constraints else held_versions(plugin)
+    try:
+        python = make_environment(wanted_packages(plugin), held, progress=setup.progress)
+    except UserError as error:
+        remedy = "Mend requirements.txt, or give --constraints; without internet access name one by --environment."
+        findings.append(Finding("environment", "failed", str(error), remedy))
+        return None
+    message = "a fresh environment was made from requirements.txt and Brain-Score alone"
+    findings.append(Finding("environment", "ok", message))
+    return python
+
+
+def _run_in(sandbox: Sandbox, placed: Path, identifier: str, setup: Setup, findings: list[Finding]) -> None:
+    """The stages that run the plugin, each only if the one before it passed."""
+    stages = {
+        "Brain-Score's scan finds the plugin": lambda: running.scan(sandbox, placed, identifier, setup.timeout),
+        "loading the model and recording each area": lambda: running.load(sandbox, placed, identifier, setup.timeout),
+        "Brain-Score's generic plugin tests": lambda: running.generic_tests(sandbox, placed, setup.timeout),
+        "the plugin's own tests": lambda: running.own_tests(sandbox, placed, setup.timeout),
+    }
+    for what, stage in stages.items():
+        setup.say(what)
+        findings += stage()
+        if any_failed(findings):
+            return
+
+
+def _dry_run(
+    sandbox: Sandbox, placed: Path, identifier: str, setup: Setup, findings: list[Finding]
+) -> dict[str, float] | None:
+    setup.say("dry run of the leaderboard: scoring the demo suite")
+    scores, found = running.dry_run(sandbox, placed, identifier, setup.timeout)
+    findings += found
+    if scores is None:
+        return None
+    own = setup.own_scores or own_scores_of(placed)
+    if own is None:
+        message = "whether the demo scores equal evaluate.py's: this plugin was not made by this project"
+        findings.append(Finding("dry-run-equal", "unchecked", message))
+    else:
+        setup.say("scoring the same suite with evaluate.py's own code")
+        findings.append(running.compare(scores, own(placed, identifier)))
+    return scores
+
+
+def _verdict(
+    path: Path,
+    archive: Archive | None,
+    found: tuple[str, ...],
+    findings: list[Finding],
+    scores: dict[str, float] | None = None,
+) -> Verdict:
+    everything = (*findings, *BEYOND)
+    steps = next_steps(everything, found)
+    return Verdict(str(path), archive and archive.sha256, found, everything, steps, scores)
+
+
+def next_steps(findings: tuple[Finding, ...], found: tuple[str, ...]) -> tuple[str, ...]:
+    """What to do after the check, in order, for the site as it is."""
+    failures = [finding for finding in findings if finding.status == "failed"]
+    if failures:
+        count = "the failure" if len(failures) == 1 else f"the {len(failures)} failures"
+        return (f"Mend {count} above and check again.", "Do not upload yet: the site counts five uploads a day.")
+    fuller = [] if not any(f.rule in ("environment", "run") and f.status == "unchecked" for f in findings) else [FULLER]
+    return (*fuller, *(step.format(name=found[0]) for step in UPLOAD_STEPS))
+
+
+FULLER = "Check once more with --full: it proves the requirements and scores the model as the leaderboard does."
+UPLOAD_STEPS = (
+    "Put the weights on a public address first (the site's large-file upload gives bucket, file and version), and "
+    "see that the plugin names exactly that version.",
+    "Log in on brain-score.org, open your profile's vision page and upload the zip. An upload counts, of five a "
+    "day, even if it is refused.",
+    "The site opens a public pull request with your code: from then on it is public.",
+    "Watch your mail: it says whether the tests passed. Then the model '{name}' is merged and scored on all "
+    "benchmarks; you decide on your profile page whether its scores are shown.",
+)

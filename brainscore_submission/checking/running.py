@@ -1,0 +1,197 @@
+"""What the plugin does when Brain-Score's own code loads and tests it, in a fresh process.
+
+Each function runs one process in a `Sandbox` and turns how it ended into findings.
+"""
+
+import json
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .registration import AREAS
+from .sandbox import GENERIC_TESTS, Finished, Sandbox
+from .verdict import Finding, listed
+
+NO_TESTS = 5  # pytest's exit code when it collected nothing; Brain-Score's script lets it pass
+LOAD_REMEDY = (
+    "Load it yourself as Brain-Score does: brainscore_vision.load_model('{}'). Weights are fetched while loading: "
+    "without internet access point the plugin to a local copy."
+)
+
+
+def scan(sandbox: Sandbox, placed: Path, identifier: str, timeout: float) -> list[Finding]:
+    """Let Brain-Score's parsers and its `ImportPlugin` find the plugin."""
+    ended, report = _work(sandbox, "scan", placed.name, identifier, timeout)
+    if ended.code != 0:
+        message = f"Brain-Score cannot find the plugin: {_why(ended, timeout)}"
+        return [Finding("brainscore-scan", "failed", message, "Register it in one literal line of __init__.py.")]
+    findings = [
+        _equal("brainscore-scan", "Brain-Score's plugin-id scan", report["plugin_ids"], [identifier]),
+        _equal("brainscore-folder", "Brain-Score's ImportPlugin", report["located"], placed.name),
+        _equal("brainscore-changes", "Brain-Score's pull-request scan", report["changed_plugins"], [placed.name]),
+        _equal("brainscore-metadata", "Brain-Score's metadata scan", report["metadata_ids"], [identifier], "advice"),
+    ]
+    if not report["automergeable"]:
+        message = "the pull request would touch more than the plugin and wait for a person"
+        findings.append(Finding("automerge", "failed", message, "Keep every file inside the plugin folder."))
+    return findings
+
+
+def _equal(rule: str, who: str, found: Any, wanted: Any, otherwise: str = "failed") -> Finding:
+    if found == wanted:
+        return Finding(rule, "ok", f"{who} finds {wanted!r}")
+    remedy = "Write one line: model_registry['<identifier>'] = lambda: …"
+    return Finding(rule, otherwise, f"{who} finds {found!r} instead of {wanted!r}", remedy)
+
+
+def load(sandbox: Sandbox, placed: Path, identifier: str, timeout: float) -> list[Finding]:
+    """Load the model through the registry on the CPU, and record every area it commits to."""
+    ended, report = _work(sandbox, "load", placed.name, identifier, timeout)
+    if "loaded" not in report:
+        message = f"load_model('{identifier}') fails: {_why(ended, timeout)}"
+        return [Finding("loads", "failed", message, LOAD_REMEDY.format(identifier))]
+    loaded = report["loaded"]
+    message = f"load_model('{identifier}') works without GPU and credentials ({loaded['seconds']:.1f} s)"
+    findings = [Finding("loads", "ok", message), *_names(report, identifier)]
+    if "layer_map" not in report:
+        return [*findings, _broken("layer-names", "the model breaks after loading", ended, timeout)]
+    if report["layer_map"] is None:
+        return [*findings, _stand_in(placed, identifier, report["layers"])]
+    return [*findings, *_areas(report, ended, timeout)]
+
+
+def _stand_in(placed: Path, identifier: str, layers: list[str] | None) -> Finding:
+    """Put a layer map where Brain-Score looks for one, so that it tests the plugin instead of searching layers."""
+    message = "which layers the areas get: the server searches them on recordings that are not here"
+    if layers:
+        chosen = {area: layers[index * (len(layers) - 1) // 3] for index, area in enumerate(AREAS)}
+        path = placed / "region_layer_map" / f"{identifier}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(chosen))
+        message += f"; the tests below run with {', '.join(dict.fromkeys(chosen.values()))}"
+    return Finding("areas", "unchecked", message, f"Ship region_layer_map/{identifier}.json to decide them yourself.")
+
+
+def _names(report: dict[str, Any], identifier: str) -> list[Finding]:
+    findings = []
+    registered, own = report.get("registered"), report["loaded"]["identifier"]
+    if registered is not None and registered not in ([identifier], []):
+        message = f"importing the plugin registers {listed(registered)}"
+        findings.append(Finding("registers", "failed", message, f"Register {identifier!r} only."))
+    if own != identifier:
+        message = f"the model calls itself {own!r}, and is registered as {identifier!r}"
+        findings.append(Finding("own-name", "advice", message, "Give ModelCommitment the registered identifier."))
+    return findings
+
+
+def _areas(report: dict[str, Any], ended: Finished, timeout: float) -> list[Finding]:
+    findings = []
+    for area, layer in report["layer_map"].items():
+        if area not in report:
+            return [*findings, _broken(f"area-{area}", f"recording {area} ({layer}) fails", ended, timeout)]
+        recorded = report[area]
+        faults = [fault for key, fault in RECORDING_FAULTS.items() if not recorded[key]]
+        message = f"{area} from {layer}: {recorded['neuroids']} neuroids" + "".join(f"; {fault}" for fault in faults)
+        remedy = "Record another layer." if faults else ""
+        findings.append(Finding(f"area-{area}", "failed" if faults else "ok", message, remedy))
+    if "behavior" not in report:
+        return [*findings, _broken("behavior", "the behavioural readout fails", ended, timeout)]
+    low, high, finite = (report["behavior"][key] for key in ("lowest", "highest", "finite"))
+    good = finite and low >= 0 and high <= 1
+    message = f"behavioural probabilities lie in [{low:.3f}, {high:.3f}]"
+    remedy = "" if good else "Probabilities have to lie in [0, 1]: check behavioral_readout_layer."
+    return [*findings, Finding("behavior", "ok" if good else "failed", message, remedy)]
+
+
+RECORDING_FAULTS = {
+    "unique": "neuroid ids repeat",
+    "finite": "some values are not finite",
+    "varies": "all images give the same values",
+}
+
+
+def generic_tests(sandbox: Sandbox, placed: Path, timeout: float) -> list[Finding]:
+    """Run Brain-Score's generic plugin tests on the plugin."""
+    report = sandbox.folder / "generic.xml"
+    target = sandbox.library / GENERIC_TESTS
+    ended = sandbox.pytest(target, report, timeout, "--plugin_directory", str(placed))
+    outcomes = _outcomes(report)
+    if not outcomes:
+        return [_broken("generic-tests", "Brain-Score's generic tests cannot run", ended, timeout)]
+    return [_outcome(f"generic-{name}", name, fault) for name, fault in outcomes.items()]
+
+
+def own_tests(sandbox: Sandbox, placed: Path, timeout: float) -> list[Finding]:
+    """Run the plugin's own test.py, as Brain-Score does after the generic tests."""
+    report = sandbox.folder / "own.xml"
+    ended = sandbox.pytest(placed / "test.py", report, timeout)
+    if ended.code == NO_TESTS:
+        message = "test.py has no test that runs without private data"
+        return [Finding("own-tests", "advice", message, "Add one that scores or records something.")]
+    outcomes = _outcomes(report)
+    if not outcomes:
+        return [_broken("own-tests", "the plugin's test.py cannot run", ended, timeout)]
+    return [_outcome(f"own-{name}", f"test.py: {name}", fault) for name, fault in outcomes.items()]
+
+
+def dry_run(
+    sandbox: Sandbox, placed: Path, identifier: str, timeout: float
+) -> tuple[dict[str, float] | None, list[Finding]]:
+    """Score the placed plugin on the demo suite through Brain-Score's registry, with Brain-Score's code throughout.
+
+    Returns
+    -------
+    benchmark id -> score, or None where it did not come to an end; and the findings
+    """
+    ended, scores = _work(sandbox, "score", placed.name, identifier, timeout)
+    if ended.code != 0:
+        return None, [_broken("dry-run", f"scoring stops after {len(scores)} benchmarks", ended, timeout)]
+    shown = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
+    return scores, [Finding("dry-run", "ok", f"SIMULATED scores through the registry: {shown}")]
+
+
+def compare(scores: Mapping[str, float], own: Mapping[str, float]) -> Finding:
+    """Whether the dry run gives evaluate.py's numbers to the last digit."""
+    rule = "dry-run-equal"
+    if scores.keys() != own.keys():
+        message = f"the dry run scored {listed(sorted(scores))}, evaluate.py {listed(sorted(own))}"
+        return Finding(rule, "failed", message, "Run both with the same version of this project.")
+    apart = [name for name in scores if scores[name] != own[name]]
+    if apart:
+        worst = max(apart, key=lambda name: abs(scores[name] - own[name]))
+        message = f"{worst}: the plugin scores {scores[worst]!r}, evaluate.py {own[worst]!r}"
+        return Finding(rule, "failed", message, "Package the model again: weights, layers or versions differ.")
+    return Finding(rule, "ok", f"{len(scores)} demo scores equal evaluate.py's to the last digit")
+
+
+def _outcomes(report: Path) -> dict[str, str | None]:
+    """Test name -> what went wrong (None for nothing), out of JUnit XML."""
+    if not report.is_file():
+        return {}
+    outcomes = {}
+    for case in ElementTree.parse(report).iter("testcase"):
+        faults = [fault for kind in ("failure", "error") for fault in case.iter(kind)]
+        name = case.get("name", "").split("[")[0]
+        outcomes[name] = faults[0].get("message", "").splitlines()[:1] if faults else None
+    return {name: fault if fault is None else "".join(fault)[:300] for name, fault in outcomes.items()}
+
+
+def _outcome(rule: str, name: str, fault: str | None) -> Finding:
+    if fault is None:
+        return Finding(rule, "ok", f"{name} passes")
+    return Finding(rule, "failed", f"{name} fails: {fault}", "Run it with pytest -vv to see where.")
+
+
+def _work(sandbox: Sandbox, task: str, folder: str, identifier: str, timeout: float) -> tuple[Finished, dict]:
+    path = sandbox.folder / f"{task}.json"
+    ended = sandbox.work(task, path, folder, identifier, timeout)
+    return ended, json.loads(path.read_text()) if path.is_file() else {}
+
+
+def _broken(rule: str, what: str, ended: Finished, timeout: float) -> Finding:
+    return Finding(rule, "failed", f"{what}: {_why(ended, timeout)}", "Mend what the last line names.")
+
+
+def _why(ended: Finished, timeout: float) -> str:
+    return f"not done after {timeout:.0f} s" if ended.code is None else ended.reason
