@@ -206,10 +206,9 @@ def card_toml(card: Card) -> str:
 
 
 def _toml_lines(table: dict[str, Any]) -> list[str]:
-    # JSON's strings, numbers, booleans and lists are TOML's too; TOML has no null, so None is left out.
-    written = {
-        key: json.dumps(value, ensure_ascii=False) for key, value in table.items() if value is not None
-    }
+    # JSON's strings, numbers, booleans and lists are TOML's too; TOML has no null, so what is not stated is left out.
+    stated = {key: value for key, value in table.items() if value not in (None, "")}
+    written = {key: json.dumps(value, ensure_ascii=False) for key, value in stated.items()}
     return [f"{key} = {value}" for key, value in written.items()]
 
 
@@ -248,7 +247,7 @@ CARD_KEYS: dict[str, Check] = {
     "title": TEXT,
     "training": TEXT,
     "architecture": TEXT,
-    "num_classes": COUNT,
+    "num_classes": (lambda value: value == 0 or _is_count(value), "a whole number, 0 for a network without classifier"),
     "visual_degrees": (lambda value: _is_number(value) and 0 < value < 9000, "degrees between 0 and 9000"),
     "behavior_layer": TEXT,
     "paper_name": TEXT,
@@ -317,9 +316,7 @@ def _preprocessing(entries: str | dict[str, Any], where: str) -> Preprocessing:
     if crop is not None and crop > resize:
         raise UserError(f"{where}: crop_px {crop} exceeds resize_px {resize}.")
     if crop is None and preprocessing.keep_aspect:
-        raise UserError(
-            f"{where}: keep_aspect needs crop_px, else a batch would hold images of several shapes."
-        )
+        raise UserError(f"{where}: keep_aspect needs crop_px, else a batch would hold images of several shapes.")
     return preprocessing
 
 
