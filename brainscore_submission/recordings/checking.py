@@ -1,0 +1,307 @@
+"""`recordings check`: what was understood, how reliable it is, what to mend. Runs no network."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .behavior import ChoiceBenchmark, check_choices
+from .benchmark import benchmark_id, check_metric
+from .consistency import MIN_STIMULI, ValidRepetitionsConsistency, has_ceiling, reliability
+from .findings import Finding, FolderError, count, few
+from .manifest import AREAS, FILE_NAME
+from .metrics import METRICS
+from .reading import Recordings, read_recordings
+
+LOW_RELIABILITY = 0.3
+# CrossViT-18 on two CPU cores: seconds of a full forward pass, and the share of it done when the layer
+# committed to an area has fired.
+SECONDS_PER_IMAGE = 0.45
+SHARE_OF_PASS = {"V1": 0.41, "V2": 0.41, "V4": 0.41, "IT": 0.60, "behavior": 1.0}
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """What a recording folder holds and what is wrong with it.
+
+    Attributes
+    ----------
+    folder : the folder checked
+    findings : errors first, then warnings, then notes
+    understood : label and value of everything that was read
+    neuroids : DataFrame with `neuroid_id`, `area`, `subject`, `reliability` (split-half, NaN without
+        repetitions), `missing_share` (of the repetitions), `mean_response`
+    ceilings : area -> ceiling, None where there is none
+    expected_seconds : for recording CrossViT-18's activations on two CPU cores; None where unreadable
+    """
+
+    folder: Path
+    findings: tuple[Finding, ...]
+    understood: dict[str, str]
+    neuroids: pd.DataFrame
+    ceilings: dict[str, float | None]
+    expected_seconds: float | None
+
+    @property
+    def ok(self) -> bool:
+        """Whether the folder can be scored."""
+        return all(finding.severity != "error" for finding in self.findings)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as plain numbers, texts and lists; NaN becomes None."""
+        lines = self.neuroids.astype(object).where(self.neuroids.notna(), None).to_dict("records")
+        return {
+            "folder": str(self.folder),
+            "ok": self.ok,
+            "findings": [asdict(finding) for finding in self.findings],
+            "understood": self.understood,
+            "neuroids": lines,
+            "ceilings": self.ceilings,
+            "expected_seconds": self.expected_seconds,
+        }
+
+
+def check(folder: str | Path, cache: Path | None = None) -> CheckReport:
+    """Check a recording folder.
+
+    Parameters
+    ----------
+    folder : a recording folder
+    cache : where stimuli.zip is unpacked; the user's cache folder by default
+
+    Returns
+    -------
+    CheckReport
+        A folder that cannot be read gives a report with the one error that stopped the reading.
+    """
+    try:
+        recordings = read_recordings(folder, cache)
+    except FolderError as error:
+        return CheckReport(Path(folder), (error.finding,), {}, _NO_NEUROIDS, {}, None)
+    neuroids = _describe_neuroids(recordings)
+    ceilings, findings = _find_ceilings(recordings)
+    findings = [
+        *recordings.findings,
+        *findings,
+        *_about_images(recordings),
+        *_about_responses(recordings, neuroids),
+        *_about_metric(recordings),
+        *_about_choices(recordings, ceilings),
+        *_about_origin(recordings),
+    ]
+    order = {"error": 0, "warning": 1, "note": 2}
+    return CheckReport(
+        folder=Path(folder),
+        findings=tuple(sorted(findings, key=lambda finding: order[finding.severity])),
+        understood=_understood(recordings),
+        neuroids=neuroids,
+        ceilings=ceilings,
+        expected_seconds=_expected_seconds(recordings),
+    )
+
+
+_NO_NEUROIDS = pd.DataFrame(columns=["neuroid_id", "area", "subject", "reliability", "missing_share", "mean_response"])
+
+
+def _describe_neuroids(recordings: Recordings) -> pd.DataFrame:
+    if not len(recordings.neuroids):
+        return _NO_NEUROIDS
+    values = recordings.responses
+    reliable = np.full(len(values), np.nan)
+    for area in recordings.areas:
+        if has_ceiling(recordings.of_area(area)):
+            members = (recordings.neuroids["area"] == area).to_numpy()
+            reliable[members] = reliability(values[members])
+    return recordings.neuroids.assign(
+        reliability=reliable,
+        missing_share=np.isnan(values).mean(axis=(1, 2)),
+        mean_response=np.nanmean(values, axis=(1, 2)),
+    )
+
+
+def _find_ceilings(recordings: Recordings) -> tuple[dict, list[Finding]]:
+    ceilings, findings = {}, []
+    for area in recordings.areas:
+        values = recordings.of_area(area)
+        if not has_ceiling(values):
+            ceilings[area] = None
+            findings.append(
+                Finding(
+                    "warning",
+                    f"{area}: no ceiling, because not every neuroid has two repetitions of {MIN_STIMULI} stimuli.",
+                    "Scores will be raw correlations, and marked. Save the repetitions as third axis if there are any.",
+                )
+            )
+            continue
+        ceilings[area] = float(ValidRepetitionsConsistency(values)(recordings.assembly(area)))
+        repeated = float(((~np.isnan(values)).sum(axis=2) >= 2).mean())
+        if repeated < 0.9:
+            findings.append(
+                Finding(
+                    "warning",
+                    f"{area}: only {repeated:.0%} of the stimuli were repeated: the ceiling describes those.",
+                    "Scores use all stimuli and may lie lower for that reason alone.",
+                )
+            )
+    return ceilings, findings
+
+
+def _about_images(recordings: Recordings) -> list[Finding]:
+    images = recordings.images
+    findings = []
+    by_pixels: dict[str, list[str]] = {}
+    for image in images:
+        by_pixels.setdefault(image.pixels_sha256, []).append(image.name)
+    twins = [" = ".join(names) for names in by_pixels.values() if len(names) > 1]
+    if twins:
+        findings.append(
+            Finding(
+                "warning",
+                f"{count(len(twins), 'picture')} present more than once: {few(twins, limit=3)}.",
+                "Equal pictures in training and test flatter a model: join their repetitions into one stimulus.",
+            )
+        )
+    sizes = Counter(image.size for image in images)
+    if len(sizes) > 1:
+        shown = few([f"{width} x {height}" for width, height in sizes], limit=3)
+        findings.append(
+            Finding(
+                "warning",
+                f"images of {len(sizes)} sizes: {shown}; visual_degrees is taken as the width of each.",
+                "Bring them to the size in which they were shown.",
+            )
+        )
+    oblong = [image.name for image in images if image.size[0] != image.size[1]]
+    if oblong:
+        findings.append(
+            Finding(
+                "warning",
+                f"{count(len(oblong), 'image')} not square: {few(oblong, limit=3)}; models squeeze them.",
+                "Pad them to squares with the background that was shown.",
+            )
+        )
+    unusual = [image.name for image in images if image.mode not in ("RGB", "L", "1", "P")]
+    if unusual:
+        findings.append(
+            Finding(
+                "warning",
+                f"{count(len(unusual), 'image')} with transparency or a deep pixel format: {few(unusual, limit=3)}.",
+                "Save them as 8-bit RGB or grey: transparency is dropped, deeper values are cut off.",
+            )
+        )
+    return findings
+
+
+def _about_responses(recordings: Recordings, neuroids: pd.DataFrame) -> list[Finding]:
+    if not len(neuroids):
+        return []
+    findings = []
+    missing = float(neuroids["missing_share"].mean())
+    if missing:
+        findings.append(Finding("note", f"{missing:.1%} of the repetitions are missing (NaN); means skip them."))
+    weak = neuroids[neuroids["reliability"] < LOW_RELIABILITY]
+    if len(weak):
+        findings.append(
+            Finding(
+                "warning",
+                f"{count(len(weak), 'neuroid')} with a reliability below {LOW_RELIABILITY}: {few(weak['neuroid_id'])}.",
+                f"Keep them, or list them in {FILE_NAME}: exclude_neuroids = […]; --json names all.",
+            )
+        )
+    n_neuroids, _, n_repetitions = recordings.responses.shape
+    if n_repetitions > n_neuroids:
+        findings.append(
+            Finding(
+                "warning",
+                f"{n_repetitions} repetitions but {count(n_neuroids, 'neuroid')}: are the two axes exchanged?",
+                f'If so: axes = ["repetition", "stimulus", "neuroid"] in {FILE_NAME}.',
+            )
+        )
+    unknown = [area for area in recordings.areas if area not in AREAS]
+    if unknown:
+        findings.append(
+            Finding(
+                "warning",
+                f"no shipped layer map commits a layer to {few(unknown)}.",
+                "Search a layer (python -m analysis.layer_search), or give a layer map that names the area.",
+            )
+        )
+    return findings
+
+
+def _about_metric(recordings: Recordings) -> list[Finding]:
+    findings = []
+    for area in recordings.areas:
+        try:
+            check_metric(recordings, area, "pls")
+        except FolderError as error:
+            other = [name for name in METRICS if _accepts(recordings, area, name)]
+            severity = "warning" if other else "error"
+            findings.append(Finding(severity, f"{area}: {error.finding.message}", error.finding.remedy))
+    return findings
+
+
+def _accepts(recordings: Recordings, area: str, metric: str) -> bool:
+    try:
+        check_metric(recordings, area, metric)
+    except FolderError:
+        return False
+    return True
+
+
+def _about_choices(recordings: Recordings, ceilings: dict[str, float | None]) -> list[Finding]:
+    if recordings.trials is None:
+        return []
+    try:
+        findings = check_choices(recordings)
+    except FolderError as error:
+        return [error.finding]
+    choices = ChoiceBenchmark(recordings, benchmark_id(recordings, "behavior", "i2n"))
+    ceilings["behavior"] = float(choices.ceiling)
+    return findings
+
+
+def _about_origin(recordings: Recordings) -> list[Finding]:
+    silent = [key for key in ("subject", "unit", "source", "licence") if getattr(recordings.manifest, key) is None]
+    if not silent:
+        return []
+    return [Finding("note", f"{FILE_NAME} does not say: {few(silent)}.", "Add them for whoever reads the scores.")]
+
+
+def _understood(recordings: Recordings) -> dict[str, str]:
+    manifest = recordings.manifest
+    n_neuroids, n_stimuli, n_repetitions = recordings.responses.shape
+    facts = {"name": recordings.name, "stimuli": f"{n_stimuli}, {manifest.visual_degrees:g} degrees wide"}
+    if n_neuroids:
+        per_area = [f"{count(len(recordings.neuroids_of(area)), 'neuroid')} in {area}" for area in recordings.areas]
+        present = (~np.isnan(recordings.responses)).sum(axis=2)
+        fewest, most = int(present.min()), int(present.max())
+        start, end = recordings.time_window_ms
+        facts["neuroids"] = ", ".join(per_area)
+        facts["repetitions"] = str(most) if fewest == most else f"{fewest} to {most} of {n_repetitions}"
+        facts["time window"] = f"{start:g} to {end:g} ms"
+        facts["splits balance"] = manifest.strata or "nothing (no strata)"
+    if recordings.trials is not None:
+        trials = recordings.trials
+        facts["choices"] = (
+            f"{count(len(trials), 'trial')} on {count(trials['stimulus_id'].nunique(), 'stimulus', 'stimuli')} "
+            f"by {count(trials['subject'].nunique(), 'subject')}"
+        )
+    facts |= {key: getattr(manifest, key) for key in ("subject", "unit", "source", "licence") if getattr(manifest, key)}
+    return facts
+
+
+def _expected_seconds(recordings: Recordings) -> float:
+    seconds = 0.0
+    if recordings.areas:
+        share = max(SHARE_OF_PASS.get(area, 1.0) for area in recordings.areas)
+        seconds += len(recordings.stimuli) * SECONDS_PER_IMAGE * share
+    if recordings.trials is not None and "object_name" in recordings.stimuli:
+        wanted = recordings.stimuli["stimulus_id"].isin(recordings.trials["stimulus_id"])
+        if "role" in recordings.stimuli:
+            wanted |= recordings.stimuli["role"] == "fit"
+        seconds += int(wanted.sum()) * SECONDS_PER_IMAGE
+    return seconds
