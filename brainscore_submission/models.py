@@ -19,6 +19,7 @@ from .plugin.errors import UserError, suggest
 from .plugin.fetching import cache_folder
 from .plugin.hooks import module_of
 from .plugin.preprocessing import load_pixels, normalise
+from .plugin.timm_card import timm_card
 from .recording import Budget, Recorder
 
 PACKAGED_LAYER_MAPS = Path(__file__).parent / "layer_maps"

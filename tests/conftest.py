@@ -1,8 +1,12 @@
 """Shared fixtures: a CrossViT small enough for a second, its card, and a few images."""
 
 import os
+import tempfile
 
 os.environ["BS_INSTALL_DEPENDENCIES"] = "no"  # Brain-Score would run pip at import otherwise.
+# Both are read at import. Brain-Score caches activations and placed stimuli by identifier: never across test runs.
+os.environ["RESULTCACHING_HOME"] = tempfile.mkdtemp(prefix="test-result-caching-")
+os.environ["BRAINSCORE_HOME"] = tempfile.mkdtemp(prefix="test-brain-score-")
 
 from pathlib import Path
 
