@@ -214,7 +214,13 @@ def _score_one(
     score = job.fitted.benchmark(candidate)
     sidecar = _sidecar(score, job.fitted.metric)
     fields = _origin(job.identifier, job.area, model, suite, engine) | _numbers(score, job)
-    fields["interval"], fields["interval_over"] = _interval(fields, sidecar)
+    fields["interval"], fields["interval_over"] = uncertainty.score_interval(
+        sidecar,
+        score=fields.get("score"),
+        score_error=fields.get("score_error"),
+        ceiling=fields.get("ceiling"),
+        formula=fields["formula"],
+    )
     fields["engine"] = job.fitted.engine
     fields["notes"] = tuple(job.fitted.metric.predictivity.notes) if job.fitted.metric else ()
     fields["seconds"] = {"scoring": round(time.perf_counter() - started, 3)}
@@ -256,7 +262,7 @@ def _numbers(score: Any, job: Job) -> dict[str, Any]:
     }
     c = None if ceiling is None or getattr(job.fitted.benchmark, "unceiled", False) else _value(ceiling)
     if c is None or not np.isfinite(c):
-        return numbers | {"formula": "r (no ceiling)"}
+        return numbers | {"formula": "r"}
     numbers |= {"score": _value(score), "ceiling": c, "ceiling_error": _error(ceiling)}
     if hasattr(job.fitted.benchmark, "_similarity_metric"):
         return numbers | _both_formulas(r, r_error, c)
@@ -309,12 +315,3 @@ def _sidecar(score: Any, metric: GramPredictivity | None) -> Sidecar | None:
     if metric is None:
         return Sidecar(r=r, neuroid_id=neuroid_id)
     return Sidecar(r=r, neuroid_id=neuroid_id, **metric.held_out())
-
-
-def _interval(fields: dict[str, Any], sidecar: Sidecar | None) -> tuple[tuple[float, float] | None, str | None]:
-    return uncertainty.score_interval(
-        sidecar,
-        score=fields.get("score"),
-        score_error=fields.get("score_error"),
-        ceiling=fields.get("ceiling"),
-    )
