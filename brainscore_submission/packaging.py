@@ -1,0 +1,236 @@
+"""Card + layer map -> the zip that brain-score.org takes; weights -> the file for its upload page.
+
+The zip holds ``plugin/`` as it is, one card, one layer map and a generated ``__init__.py``. The same input gives the
+same bytes. Whether a zip is acceptable is judged in `checking`.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from .checking.registration import name_problem
+from .plugin.card import Card, Source, Weights, card_toml
+from .plugin.errors import UserError
+
+PLUGIN = Path(__file__).parent / "plugin"
+UNTRAINED = "untrained"
+FIXED_DATE = (1980, 1, 1, 0, 0, 0)
+CARD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+LOCATION_FORM = "s3:<bucket>/<key>@<version>, or an https address"
+INIT = '''"""Registers the model; what it is stands in cards/{name}.toml."""
+
+from brainscore_vision import model_registry
+
+from .model import get_model
+
+model_registry['{name}'] = lambda: get_model('{name}')
+'''
+
+
+def package(
+    card: Card,
+    layer_map: Mapping[str, str],
+    name: str,
+    out: str | Path,
+    weights_location: str | Source | None = None,
+    *,
+    weights: str | Path | None = None,
+) -> Path:
+    """Build the submission zip of one model.
+
+    Parameters
+    ----------
+    card, layer_map : the model and the layers of its areas
+    name : identifier on the site and folder of the plugin: new, and without hyphen or space
+    out : the zip to write, or a folder to write ``<name>.zip`` into
+    weights_location : where the server finds the weights, as `parse_weights_location` reads it; default the card's
+        sources
+    weights : the file that lies (or will lie) at the location, for its hash and layout; default: the file the card
+        names by its hash
+
+    Returns
+    -------
+    Path of the zip
+
+    Raises
+    ------
+    UserError
+        the name is refused or taken, a layer does not exist, or the weights are untrained or cannot be verified
+    """
+    _demand_name(name)
+    _demand_layers(card, layer_map)
+    source = parse_weights_location(weights_location) if isinstance(weights_location, str) else weights_location
+    packed = replace(card, identifier=name, competition_id=None, weights=_weights(card, source, weights))
+    out = Path(out)
+    path = out / f"{name}.zip" if out.is_dir() else out
+    _write_zip(path, f"{name}/models/{name}", _files(packed, layer_map))
+    return path
+
+
+def parse_weights_location(location: str) -> Source:
+    """Read where weights lie: what the site's large-file upload returns, or a web address.
+
+    >>> parse_weights_location("s3:brainscore-storage/brainscore-vision/models/user_1/w.pt@abc").version
+    'abc'
+    """
+    if re.fullmatch(r"https?://[^\s/]+/\S+", location):
+        return Source("url", url=location)
+    match = re.fullmatch(r"s3:(?://)?([a-z0-9][a-z0-9.-]+)/([^\s@<>]+[^\s@<>/])(?:@([^\s@<>]+))?", location)
+    if match is None:
+        raise UserError(f"{location!r} is no weights location. Write {LOCATION_FORM}, as the upload page shows it.")
+    bucket, key, version = match.groups()
+    return Source("s3", bucket=bucket, key=key, version=version)
+
+
+def export_weights(card: Card, weights: str | Path | None, out: str | Path) -> dict[str, str]:
+    """Write a model's weights as the site's upload page wants them: tensors only, under the network's own names.
+
+    Parameters
+    ----------
+    card : the model
+    weights : its checkpoint in any known layout; None fetches the card's own
+    out : file to write; ``torch.load(out, weights_only=True)["state_dict"]`` reads it back
+
+    Returns
+    -------
+    dict with the "sha1" and "sha256" of the file (hex)
+    """
+    import torch
+
+    from .plugin.checkpoint import load_network
+
+    _demand_trained(card, weights)
+    network = load_network(card, weights).network
+    tensors = {name: tensor.detach().clone().contiguous() for name, tensor in network.state_dict().items()}
+    with _whole_file(Path(out)) as unfinished:
+        torch.save({"state_dict": tensors}, unfinished)
+    return _hashes(Path(out))
+
+
+def _demand_name(name: str) -> None:
+    problem = name_problem(name)
+    if problem is not None:
+        raise UserError(f"{problem[0]}. {problem[1]}")
+    if not CARD_NAME.fullmatch(name):
+        plain = re.sub(r"\W", "_", name)
+        raise UserError(f"{name!r} must begin with a letter and hold no dot. Call it 'model_{plain}'.")
+
+
+def _demand_layers(card: Card, layer_map: Mapping[str, str]) -> None:
+    from .plugin.checkpoint import build_network
+    from .plugin.commitment import checked_layer_map
+    from .plugin.hooks import module_of
+
+    checked_layer_map(dict(layer_map), "layer map")
+    if card.behavior_layer is None:
+        raise UserError(f"model '{card.name}' has no layer for behaviour. State behavior_layer on its card.")
+    network = build_network(card)
+    for layer in {*layer_map.values(), card.behavior_layer}:
+        module_of(network, layer)
+
+
+def _demand_trained(card: Card, weights: str | Path | None) -> None:
+    if weights == UNTRAINED:
+        raise UserError(f"untrained weights of '{card.name}' do not go to the site. Give a trained checkpoint.")
+
+
+def _weights(card: Card, location: Source | None, given: str | Path | None) -> Weights:
+    """The packed card's weights: one file, known by its hash, at the places the server can reach."""
+    _demand_trained(card, given)
+    sources = (location,) if location else card.weights.sources
+    if not sources:
+        raise UserError(
+            f"model '{card.name}' names no place its weights can be fetched from, so the server would have none. "
+            "Upload them on the site and give --weights-location."
+        )
+    if given is not None:
+        return _given_weights(card, location, Path(given))
+    if card.weights.sha1 is None and card.weights.sha256 is None:
+        return _pinned(card, sources)
+    file = _file_name(location) if location else card.weights.file
+    return replace(card.weights, file=file, sources=sources)
+
+
+def _given_weights(card: Card, location: Source | None, path: Path) -> Weights:
+    from .plugin.checkpoint import read_checkpoint
+
+    layout, _ = read_checkpoint(path)
+    hashes = _hashes(path)
+    stated = {kind: getattr(card.weights, kind) for kind in hashes}
+    same = all(stated[kind] in (None, hashes[kind]) for kind in hashes)
+    if location is None:
+        if not same:
+            raise UserError(
+                f"{path} is not the file the card of '{card.name}' names, and the server would fetch that one. "
+                "Upload yours on the site and give --weights-location."
+            )
+        return replace(card.weights, **hashes)
+    kept_layout = card.weights.layout if same and any(stated.values()) else layout
+    return Weights(file=_file_name(location), layout=kept_layout, sources=(location,), **hashes)
+
+
+def _pinned(card: Card, sources: tuple[Source, ...]) -> Weights:
+    """A card without hash: fetch the file once, so that the server can verify that it gets the same."""
+    from .plugin.fetching import fetch_file
+
+    if sources != card.weights.sources:
+        raise UserError(
+            f"the card of '{card.name}' states no hash, so the file at --weights-location cannot be verified. "
+            "Give the same file with --weights as well."
+        )
+    file = fetch_file(card)
+    return replace(card.weights, sha1=file.sha1, sha256=file.sha256)
+
+
+def _file_name(location: Source) -> str:
+    return PurePosixPath((location.key or location.url).split("?")[0]).name
+
+
+def _hashes(path: Path) -> dict[str, str]:
+    found = {}
+    for kind in ("sha1", "sha256"):
+        with path.open("rb") as file:
+            found[kind] = hashlib.file_digest(file, kind).hexdigest()
+    return found
+
+
+def _files(card: Card, layer_map: Mapping[str, str]) -> dict[str, bytes]:
+    """Path in the plugin folder -> content."""
+    verbatim = [path for path in PLUGIN.glob("*.py") if path.name != "__init__.py"]
+    files = {path.name: path.read_bytes() for path in [*verbatim, PLUGIN / "requirements.txt"]}
+    files["__init__.py"] = INIT.format(name=card.identifier).encode("ascii")
+    files[f"cards/{card.identifier}.toml"] = card_toml(card).encode()
+    files[f"region_layer_map/{card.identifier}.json"] = (json.dumps(dict(layer_map), indent=4) + "\n").encode()
+    return files
+
+
+def _write_zip(path: Path, folder: str, files: Mapping[str, bytes]) -> None:
+    """Folders have entries of their own, which the site asks for; names are sorted, dates fixed."""
+    members = {f"{folder}/{name}": data for name, data in files.items()}
+    parents = {f"{parent}/" for name in members for parent in PurePosixPath(name).parents if str(parent) != "."}
+    with _whole_file(path) as unfinished, zipfile.ZipFile(unfinished, "w") as archive:
+        for name in sorted([*members, *parents]):
+            info = zipfile.ZipInfo(name, FIXED_DATE)
+            info.create_system = 3  # Unix, whatever this machine is
+            info.external_attr = (0o40755 << 16 | 0x10) if name.endswith("/") else 0o100644 << 16
+            info.compress_type = zipfile.ZIP_STORED if name.endswith("/") else zipfile.ZIP_DEFLATED
+            archive.writestr(info, members.get(name, b""), compresslevel=9)
+
+
+@contextlib.contextmanager
+def _whole_file(path: Path):
+    """A name to write to; it becomes `path` when everything is written, and vanishes if not."""
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"there is no folder {path.parent}. Make it first, or write elsewhere.")
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
