@@ -57,10 +57,14 @@ def show(model: Model, suite: Suite, records: Sequence[Record], console: Console
 
 def model_table(rows: Sequence[tuple[str, str, str, bool, float | None]]) -> Table:
     """Table of known models: name, identifier, training, whether the weights are here, published average."""
-    table = Table("id", "identifier", "training", "weights here", "published Avg", title="Models")
+    table = Table("id", title="Models")
+    table.add_column("identifier", no_wrap=True)
+    for column in ("training", "weights", "Avg"):
+        table.add_column(column)
     for name, identifier, training, present, average in rows:
-        table.add_row(name, identifier, training, "yes" if present else "no", _number(average))
-    table.caption = f"Avg: {CAVEAT}. Any timm model: --model timm:<name>."
+        number = "" if name == identifier else name
+        table.add_row(number, identifier, training, "here" if present else "–", _number(average))
+    table.caption = f"Avg: {CAVEAT}. weights: here, or fetched on first use. Any timm model: --model timm:<name>."
     return table
 
 

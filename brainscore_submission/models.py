@@ -159,6 +159,12 @@ def describe(name: str) -> Card:
     return find_card(name)
 
 
+def committed(name: str, layer_map: str = DEFAULT_LAYER_MAP) -> tuple[Card, dict[str, str]]:
+    """The card and the layers of a name, without its weights."""
+    card, areas, _ = _committed(describe(name), layer_map, {}, required=True)
+    return card, areas
+
+
 def find_device(device: str) -> str:
     """Resolve "auto", and check that the device is there.
 

@@ -1,0 +1,29 @@
+"""The command line: `brainscore-submission evaluate|models|package|check|weights|recordings`.
+
+`evaluate.py` at the top of the repository calls the same `evaluate`.
+"""
+
+import typer
+
+from .evaluate import EVALUATE_HELP, evaluate, models
+from .front_end import run
+from .packaging import check, package, weights
+from .recordings import recordings_app
+
+__all__ = ["EVALUATE_HELP", "app", "evaluate", "main", "run"]
+
+app = typer.Typer(
+    help="Put a vision model to the brain's test: evaluate, package, check.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command(help=EVALUATE_HELP)(evaluate)
+for _command in (models, package, check, weights):
+    app.command()(_command)
+app.add_typer(recordings_app, name="recordings")
+
+
+def main() -> None:
+    """Entry point of `brainscore-submission`."""
+    run(app)

@@ -1,0 +1,114 @@
+"""`evaluate` and `models`. Heavy imports wait inside the commands, so that `--help` is instant."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from .front_end import downloading, find_budget, front_end, parse_layers, watching
+
+if TYPE_CHECKING:
+    from ..benchmarks import Suite
+
+EVALUATE_HELP = """
+Evaluate a model on a suite of benchmarks, and print the table with the rho-hierarchy.
+
+Examples:
+
+  python evaluate.py --model 991
+
+  python evaluate.py --model 991 --suite demo --weights untrained
+
+  python evaluate.py --model timm:resnet50 --layers V1=layer1,V2=layer2,V4=layer3,IT=layer4,behavior=global_pool
+
+  python evaluate.py --model 991 --benchmark MajajHong2015public.IT-pls --json
+
+  python evaluate.py --model 991 --recordings my_v4_session/
+"""
+
+
+def evaluate(
+    model: Annotated[str, typer.Option(help="991, 1084, 1095, 1057, a card's identifier, or timm:<name>.")] = "",
+    suite: Annotated[str, typer.Option(help="public, demo or competition2022.")] = "public",
+    benchmark: Annotated[list[str] | None, typer.Option(help="A Brain-Score benchmark id; repeatable.")] = None,
+    recordings: Annotated[Path | None, typer.Option(help="Folder of your own recordings.")] = None,
+    weights: Annotated[str | None, typer.Option(help='A checkpoint file, or "untrained".')] = None,
+    layer_map: Annotated[str, typer.Option(help="paper, code_comment, another name, or a JSON file.")] = "paper",
+    layers: Annotated[str | None, typer.Option(help="V1=…,V2=…,V4=…,IT=…,behavior=…")] = None,
+    preprocessing: Annotated[str | None, typer.Option(help="crop224 or squash224; default the card's.")] = None,
+    engine: Annotated[str, typer.Option(help="gram (ours, exact), surrogate, or brainscore (the reference).")] = "gram",
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda[:i].")] = "auto",
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Images in a forward pass.")] = None,
+    precision: Annotated[str, typer.Option(help="float32, tf32, bfloat16 or float16.")] = "float32",
+    memory: Annotated[
+        str | None, typer.Option(help="Memory for features, e.g. 4GB; default half of what is free.")
+    ] = None,
+    disk: Annotated[str | None, typer.Option(help="Disk for features, e.g. 20GB; 0 for none.")] = None,
+    results: Annotated[Path, typer.Option(help="Where records go.")] = Path("results"),
+    rerun: Annotated[str, typer.Option(help="missing, all or never.")] = "missing",
+    metric: Annotated[str, typer.Option(help="For --recordings: pls, ridge_cv, cka or rdm.")] = "pls",
+    list_models: Annotated[bool, typer.Option("--list-models", help="List the models and stop.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what Brain-Score logs.")] = False,
+) -> None:
+    """See `EVALUATE_HELP`, which is the help text."""
+    if list_models:
+        models()
+        return
+    if not model:
+        raise typer.BadParameter("give a model, for example --model 991, or --list-models.", param_hint="--model")
+    with front_end(verbose) as terminal:
+        from ..display import show, summary
+        from ..models import default_cache, open_model
+        from ..scoring import Options, score_suite
+
+        chosen = _choose_suite(suite, benchmark, recordings, metric)
+        with downloading(terminal) as progress:
+            opened = open_model(
+                model,
+                weights=weights,
+                layer_map=layer_map,
+                layers=parse_layers(layers),
+                preprocessing=preprocessing,
+                device=device,
+                batch_size=batch_size,
+                precision=precision,
+                progress=progress,
+            )
+        cache = default_cache()
+        with watching(terminal) as watcher:
+            options = Options(engine, results, rerun, cache, find_budget(memory, disk, cache, opened.device), watcher)
+            records = score_suite(opened, chosen, options)
+        if as_json:
+            terminal.out.write(json.dumps(summary(opened, chosen, records), ensure_ascii=False) + "\n")
+        else:
+            show(opened, chosen, records, Console(file=terminal.out))
+
+
+def _choose_suite(suite: str, benchmark: list[str] | None, recordings: Path | None, metric: str) -> Suite:
+    from ..benchmarks import find_suite, single_benchmarks
+
+    if recordings is not None:
+        from ..recordings import read_recordings, recordings_suite
+
+        return recordings_suite(read_recordings(recordings), metric)
+    return single_benchmarks(benchmark) if benchmark else find_suite(suite)
+
+
+def models() -> None:
+    """List the models: identifier, training, whether the weights are here, the published average."""
+    from ..display import model_table
+    from ..models import models as cards
+    from ..plugin.fetching import is_present
+    from ..published import published_model
+
+    rows = []
+    for card in cards():
+        published = published_model(card.competition_id) if card.competition_id else None
+        present = is_present(card)
+        rows.append((card.name, card.identifier, card.training, present, published.average if published else None))
+    Console().print(model_table(rows))

@@ -1,0 +1,135 @@
+"""What all commands share: errors and exit codes, progress, sizes and layers as people write them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+import typer
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ..plugin.errors import UserError
+
+if TYPE_CHECKING:
+    from ..recording import Budget
+    from ..records import Record
+    from ..scoring import Watcher
+
+
+def run(command: Callable[..., Any] | typer.Typer, help_text: str | None = None) -> None:
+    """Run a command as a program: a UserError is one or two lines and exit code 1, a bug keeps its traceback."""
+    if not isinstance(command, typer.Typer):
+        single = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
+        single.command(help=help_text)(command)
+        command = single
+    try:
+        command()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+
+
+def parse_layers(text: str | None) -> dict[str, str]:
+    """Layers as people write them.
+
+    >>> parse_layers("V1=layer1, IT=layer4")
+    {'V1': 'layer1', 'IT': 'layer4'}
+    """
+    if not text:
+        return {}
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    wrong = [area for area, equals, layer in pairs if not equals or not layer.strip()]
+    if wrong:
+        raise UserError(f"--layers: '{wrong[0]}' is not of the form area=layer. Example: V1=layer1,V2=layer2.")
+    return {area.strip(): layer.strip() for area, _, layer in pairs}
+
+
+_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes of a size such as "4GB" or "500 MB".
+
+    >>> parse_bytes("1.5GB")
+    1500000000
+    """
+    number = text.strip().upper().rstrip("KMGTB ")
+    unit = text.strip().upper().removeprefix(number).strip()
+    if unit not in _UNITS or not number.replace(".", "", 1).isdigit():
+        raise UserError(f"'{text}' is not a size. Write for example 4GB or 500MB.")
+    return int(float(number) * _UNITS[unit])
+
+
+def find_budget(memory: str | None, disk: str | None, cache: Path, device: str) -> Budget:
+    """What --memory and --disk allow; half of what is free where they say nothing."""
+    from ..recording import Budget
+
+    default = Budget.default(cache, device)
+    return Budget(
+        parse_bytes(memory) if memory else default.memory_bytes,
+        parse_bytes(disk) if disk else default.disk_bytes,
+        cache,
+    )
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """Where things are written: the result to `out`, everything else to `console` (standard error)."""
+
+    out: TextIO
+    console: Console
+
+
+@contextlib.contextmanager
+def front_end(verbose: bool = False) -> Iterator[Terminal]:
+    """Standard output belongs to the result: what Brain-Score prints goes to standard error, its bars nowhere."""
+    os.environ.setdefault("BS_INSTALL_DEPENDENCIES", "no")
+    if not verbose:
+        os.environ.setdefault("TQDM_DISABLE", "1")
+        # Brain-Score and its pinned libraries warn of each other; an import of theirs undoes `filterwarnings`.
+        logging.captureWarnings(True)
+        logging.getLogger("py.warnings").setLevel(logging.ERROR)
+    terminal = Terminal(sys.stdout, Console(file=sys.stderr))
+    handler = RichHandler(console=terminal.console, show_path=False, show_time=False)
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", handlers=[handler])
+    with contextlib.redirect_stdout(sys.stderr):
+        yield terminal
+
+
+@contextlib.contextmanager
+def downloading(terminal: Terminal) -> Iterator[Callable[[int, int | None], None]]:
+    """A bar for a download; it appears with the first byte."""
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=terminal.console, transient=True) as progress:
+        task = progress.add_task("weights", total=None, visible=False)
+        yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
+
+
+@contextlib.contextmanager
+def watching(terminal: Terminal) -> Iterator[Watcher]:
+    """A bar for what is going on, and a line for each score the moment it exists."""
+    from ..scoring import Watcher
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=terminal.console, transient=True) as progress:
+        task = progress.add_task("starting", total=None)
+        yield Watcher(
+            stage=lambda text: progress.update(task, description=text, completed=0, total=None),
+            recorded=lambda done, total: progress.update(task, completed=done, total=total),
+            scored=lambda record: terminal.console.print(_one_line(record), highlight=False),
+        )
+
+
+def _one_line(record: Record) -> str:
+    if record.status == "no access":
+        return f"{record.benchmark}: no access ({record.reason})"
+    value = f"score {record.score:.3f}" if record.score is not None else "unceiled"
+    return f"{record.benchmark}: {value}, r {record.raw:+.3f}"

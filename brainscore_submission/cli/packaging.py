@@ -1,0 +1,132 @@
+"""`package`, `check` and `weights`: from a model to an accepted zip."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ..plugin.errors import UserError
+from .front_end import downloading, front_end
+
+if TYPE_CHECKING:
+    from ..checking import Verdict
+
+PACKAGE_HELP = """
+Build the zip that brain-score.org accepts. One model a zip; several models, several zips.
+
+Examples:
+
+  brainscore-submission package --model 991 --name crossvit18_rotation_adv -o submission.zip
+
+  brainscore-submission package --model 991 --name crossvit18_rotation_adv
+  --weights-location s3:brainscore-storage/brainscore-vision/models/user_123/w.pt@VERSION
+
+  brainscore-submission package --model 991,1084 --name mine -o zips/
+"""
+
+CHECK_HELP = """
+Check a Brain-Score submission zip, also one not made here, before the site counts the upload.
+
+The plugin's code is run in a process of its own; with --full in a fresh environment made from its requirements, and
+scored on the demo suite.
+
+Examples:
+
+  brainscore-submission check submission.zip
+
+  brainscore-submission check submission.zip --full
+"""
+
+WEIGHTS_HELP = """
+Write the trained tensors alone, prefix-free, for the site's large-file upload, and print their hashes.
+
+Example:
+
+  brainscore-submission weights --model 991 -o w.pt
+"""
+
+_COLOURS = {"ok": "green", "failed": "red", "advice": "yellow", "unchecked": "cyan"}
+
+
+def package(
+    model: Annotated[str, typer.Option(help="A model, or several with commas between.")],
+    name: Annotated[str, typer.Option(help="New identifier on the site: letters, digits, underscores.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The zip, or a folder.")] = Path(),
+    layer_map: Annotated[str, typer.Option(help="paper, code_comment, another name, or a JSON file.")] = "paper",
+    weights: Annotated[str | None, typer.Option(help="The checkpoint that lies at the location.")] = None,
+    weights_location: Annotated[str | None, typer.Option(help="s3:bucket/key@VERSION, as the site returns it.")] = None,
+) -> None:
+    """See `PACKAGE_HELP`, which is the help text."""
+    with front_end() as terminal:
+        from ..models import committed
+        from ..packaging import package as build
+
+        names = [part.strip() for part in model.split(",") if part.strip()]
+        for one in names:
+            card, areas = committed(one, layer_map)
+            identifier = name if len(names) == 1 else f"{name}_{card.competition_id or card.identifier}"
+            path = build(card, areas, identifier, out, weights_location, weights=weights)
+            terminal.out.write(f"{path} ({path.stat().st_size / 1000:.0f} kB): {identifier}\n")
+        terminal.console.print("Next: brainscore-submission check --full", path, highlight=False)
+
+
+def check(
+    zip_path: Annotated[Path, typer.Argument(metavar="ZIP", help="The submission zip.")],
+    full: Annotated[bool, typer.Option("--full", help="Fresh environment, and scores on the demo suite.")] = False,
+    environment: Annotated[Path | None, typer.Option(help="Reuse this environment instead of making one.")] = None,
+    constraints: Annotated[Path | None, typer.Option(help="pip constraints for the fresh environment.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """See `CHECK_HELP`, which is the help text."""
+    with front_end() as terminal:
+        from ..checking import check as run_check
+
+        with terminal.console.status("checking") as status:
+            verdict = run_check(
+                zip_path, full, lambda line: status.update(line), environment=environment, constraints=constraints
+            )
+        if as_json:
+            terminal.out.write(json.dumps(verdict.as_json(), ensure_ascii=False) + "\n")
+        else:
+            _show(verdict, Console(file=terminal.out))
+    if not verdict.passed:
+        raise UserError(f"{zip_path} would be refused: {len(verdict.failures)} rule(s) failed, named above.")
+
+
+def weights(
+    model: Annotated[str, typer.Option(help="A model.")],
+    out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.")],
+    source: Annotated[str | None, typer.Option("--weights", help="A checkpoint; default the card's sources.")] = None,
+) -> None:
+    """See `WEIGHTS_HELP`, which is the help text."""
+    with front_end() as terminal:
+        from ..models import describe
+        from ..packaging import export_weights
+        from ..plugin.fetching import fetch
+
+        card = describe(model)
+        with downloading(terminal) as progress:
+            hashes = export_weights(card, source or fetch(card, progress=progress), out)
+        terminal.out.write(f"{out}\n" + "".join(f"{kind} {value}\n" for kind, value in hashes.items()))
+
+
+package.__doc__, check.__doc__, weights.__doc__ = PACKAGE_HELP, CHECK_HELP, WEIGHTS_HELP
+
+
+def _show(verdict: Verdict, console: Console) -> None:
+    table = Table("rule", "", "what was found", title=f"{verdict.zip}: {', '.join(verdict.identifiers) or 'no model'}")
+    for finding in verdict.findings:
+        text = finding.message + (f"\n→ {finding.remedy}" if finding.remedy else "")
+        table.add_row(finding.rule, f"[{_COLOURS[finding.status]}]{finding.status}", text)
+    console.print(table)
+    if verdict.sha256:
+        console.print(f"sha256 {verdict.sha256}", highlight=False)
+    for area, score in (verdict.demo_scores or {}).items():
+        console.print(f"{area}: {score!r}", highlight=False)
+    for number, step in enumerate(verdict.next_steps, 1):
+        console.print(f"{number}. {step}", highlight=False)

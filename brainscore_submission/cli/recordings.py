@@ -1,0 +1,49 @@
+"""`recordings check`: what was understood of a lab's own recordings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from ..plugin.errors import UserError
+from .front_end import front_end
+
+recordings_app = typer.Typer(
+    help="Your own recordings as a benchmark.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+@recordings_app.callback()
+def _group() -> None:
+    """Your own recordings as a benchmark."""
+
+
+@recordings_app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="A folder with recordings.toml, stimuli and responses.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Say what was understood of a recording folder: shapes, reliability, problems and their remedies.
+
+    Example:
+
+      brainscore-submission recordings check my_v4_session/
+    """
+    with front_end() as terminal:
+        from ..recordings import check as run_check
+        from ..recordings import render
+
+        report = run_check(folder)
+        if as_json:
+            terminal.out.write(json.dumps(report.to_json(), ensure_ascii=False) + "\n")
+        else:
+            render(report, Console(file=terminal.out))
+    if not report.ok:
+        raise UserError(f"{folder} cannot be scored yet: mend what is named above.")
