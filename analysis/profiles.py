@@ -1,0 +1,205 @@
+"""Records as profiles: one model on one suite, its score by area under each formula, and resamples of them."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from brainscore_submission.benchmarks import Suite, find_suite
+from brainscore_submission.records import RecordError, Sidecar
+from brainscore_submission.uncertainty import (
+    N_RESAMPLES,
+    OF_2022,
+    TODAY,
+    UNCEILED,
+    ceiled,
+    percentiles,
+    raw_resamples,
+    resampled_over,
+)
+
+# Name of a formula -> formula, field of a record, field of its error.
+FORMULAS = {
+    "today": (TODAY, "score", "score_error"),
+    "2022": (OF_2022, "score_2022", "score_2022_error"),
+    "unceiled": (UNCEILED, "raw", "raw_error"),
+}
+FORMULA_LABELS = {"today": "r²/c", "2022": "(r/c)²", "unceiled": "r"}
+AREAS = ("V1", "V2", "V4", "IT", "behavior")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One model on one suite.
+
+    `values[formula][area]` is a score, `resamples[formula][area]` an array of shape (n_resamples,) of it,
+    and `over[area]` what was resampled. An area that is not fully scored is in none of them.
+    `neuroid_r[benchmark]` holds each neuroid's r, mean over splits, and `area_of[benchmark]` its area.
+    """
+
+    model: str
+    suite: str
+    competition_id: int | None
+    untrained: bool
+    simulated: bool
+    values: dict[str, dict[str, float]]
+    resamples: dict[str, dict[str, np.ndarray]]
+    over: dict[str, str]
+    neuroid_r: dict[str, np.ndarray]
+    area_of: dict[str, str]
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What every table and figure of this profile must say."""
+        return marks([self])
+
+    @property
+    def title(self) -> str:
+        """The model's name and its marks."""
+        return " ".join([self.model, *(f"[{mark}]" for mark in self.marks)])
+
+    def interval(self, formula: str, area: str) -> tuple[float, float] | None:
+        """The 95 % interval of an area's score; None where a record holds no error."""
+        resamples = self.resamples[formula].get(area)
+        return None if resamples is None else percentiles(resamples)
+
+
+def marks(profiles: Iterable[Profile]) -> tuple[str, ...]:
+    """What must stand on anything that shows these profiles: UNTRAINED, SIMULATED."""
+    flags = {"UNTRAINED": "untrained", "SIMULATED": "simulated"}
+    profiles = list(profiles)
+    return tuple(mark for mark, flag in flags.items() if any(getattr(p, flag) for p in profiles))
+
+
+def profiles_of(table: pd.DataFrame, *, n_resamples=N_RESAMPLES, seed=0) -> tuple[list[Profile], list[str]]:
+    """Profiles of all models in a table of records.
+
+    Parameters
+    ----------
+    table : DataFrame, from `records.read_folder`
+    n_resamples, seed : int
+
+    Returns
+    -------
+    profiles : list of Profile, by suite and model
+    warnings : list of str
+        Areas without a score, and sidecars that could not be used.
+    """
+    profiles, warnings = [], []
+    for _, records in table.groupby(["suite", "model"], sort=True):
+        profile, notes = _profile(records, n_resamples, seed)
+        profiles.append(profile)
+        warnings += notes
+    return profiles, warnings
+
+
+def _profile(records, n_resamples, seed):
+    first = records.iloc[0]
+    scored = records[records["status"] == "scored"]
+    draws, over, neuroid_r, warnings = {}, {}, {}, []
+    for record in scored.itertuples():
+        sidecar, notes = _sidecar(record)
+        warnings += notes
+        over[record.benchmark] = "normal" if sidecar is None else resampled_over(sidecar)
+        draws[record.benchmark] = _resamples(record, sidecar, n_resamples, seed)
+        if sidecar is not None:
+            neuroid_r[record.benchmark] = sidecar.r.mean(axis=0)
+    suite = _suite(records)
+    values = {name: _by_area(suite, scored.set_index("benchmark")[field]) for name, (_, field, _) in FORMULAS.items()}
+    warnings += _missing(first, suite, records, values)
+    profile = Profile(
+        model=first.model,
+        suite=first.suite,
+        competition_id=None if pd.isna(first.competition_id) else int(first.competition_id),
+        untrained=bool(records["untrained"].any()),
+        simulated=bool(records["simulated"].any()),
+        values=values,
+        resamples={
+            name: _by_area(suite, {benchmark: draw[name] for benchmark, draw in draws.items()}) for name in FORMULAS
+        },
+        over=_over(suite, over),
+        neuroid_r=neuroid_r,
+        area_of=dict(zip(records["benchmark"], records["area"], strict=True)),
+    )
+    return profile, warnings
+
+
+def _sidecar(record):
+    if record.sidecar is None or pd.isna(record.sidecar):
+        return None, []
+    try:
+        return Sidecar.load(record.sidecar), []
+    except RecordError as error:
+        return None, [f"neuroids not used, normal errors instead: {error}"]
+
+
+def _resamples(record, sidecar, n_resamples, seed):
+    """Resamples of one record under each formula; None where there is no score or no error."""
+    raw = None if sidecar is None else raw_resamples(sidecar, n_resamples=n_resamples, seed=seed)
+    draws = {}
+    for name, (formula, field, error_field) in FORMULAS.items():
+        value, error = getattr(record, field), getattr(record, error_field)
+        if value is None or pd.isna(value):
+            draws[name] = None
+        elif raw is not None and record.formula == TODAY:
+            draws[name] = ceiled(raw, record.ceiling, formula)
+        elif raw is not None and name == "unceiled":
+            draws[name] = raw
+        else:
+            key = f"{record.model}/{record.suite}/{record.benchmark}"
+            draws[name] = normal_resamples(value, error, key, n_resamples=n_resamples, seed=seed)
+    return draws
+
+
+def normal_resamples(value, error, key, *, n_resamples=N_RESAMPLES, seed=0):
+    """Draws around a score with a normal error; other keys give independent draws.
+
+    Returns
+    -------
+    array of shape (n_resamples,), or None without an error
+    """
+    if error is None or pd.isna(error):
+        return None
+    digest = hashlib.sha256(key.encode()).digest()
+    generator = np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
+    return value + error * generator.standard_normal(n_resamples)
+
+
+def _suite(records):
+    """How benchmarks average to areas: the competition's tree, or plain means."""
+    name = records["suite"].iloc[0]
+    if name == "competition2022":
+        return find_suite(name)
+    by_area = records.groupby("area", sort=False)["benchmark"].apply(tuple)
+    return Suite(name, by_area.to_dict())
+
+
+def _by_area(suite, by_benchmark):
+    """Means by area, of numbers or arrays, without the areas where a benchmark is missing."""
+    present = {name: value for name, value in by_benchmark.items() if value is not None and not np.any(pd.isna(value))}
+    means = suite.average(present)
+    return {area: means[area] for area in AREAS if means.get(area) is not None}
+
+
+def _over(suite, over):
+    """What was resampled, by area: in words, "mixed" where benchmarks differ."""
+    found = {}
+    for benchmark, area in suite.leaves.items():
+        if benchmark in over:
+            found.setdefault(area, set()).add(over[benchmark])
+    return {area: kinds.pop() if len(kinds) == 1 else "mixed" for area, kinds in found.items()}
+
+
+def _missing(first, suite, records, values):
+    """A line for each area of a suite that has records but no score, saying why."""
+    lines = []
+    for area in suite.areas:
+        if area in values["today"]:
+            continue
+        mine = records[records["area"] == area]
+        reasons = sorted({reason for reason in mine["reason"] if reason})
+        why = "no access: " + "; ".join(reasons) if reasons else "unceiled or not scored"
+        lines.append(f"{first.model} on {first.suite}: {area} has no score ({why})")
+    return lines

@@ -1,0 +1,55 @@
+"""Own records beside the paper's values: never without the mark that the data and the formula differ."""
+
+import dataclasses
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from analysis.profiles import profiles_of
+from analysis.published import PUBLIC_CEILING, app, line_up, public_targets
+from brainscore_submission.published import CAVEAT, PUBLIC_BENCHMARK
+from brainscore_submission.records import Record, read_folder
+
+
+@pytest.fixture
+def lined_up(demo_results):
+    return line_up(profiles_of(read_folder(demo_results)[0], n_resamples=100)[0])
+
+
+def test_every_row_says_private_data_old_formula(lined_up):
+    assert set(lined_up["caveat"]) == {CAVEAT} and "private data, old formula" in CAVEAT
+    assert lined_up["simulated"].all()
+
+
+def test_models_of_the_paper_stand_beside_their_row(lined_up):
+    joint = lined_up[lined_up["competition_id"] == 991].set_index("area")
+    assert list(joint.index) == ["V1", "V2", "V4", "IT", "behavior"]
+    assert joint.loc["V4", "published"] == 0.514
+    assert joint.loc["V4", "own_2022"] == pytest.approx(joint.loc["V4", "own_today"] / 0.8)
+
+
+def test_a_model_the_paper_does_not_know_is_not_lined_up(lined_up):
+    assert "timm:resnet18" not in set(lined_up["model"])
+
+
+def test_the_public_target_is_compared_on_the_same_data_formula_and_preprocessing(demo_results, tmp_path):
+    record = Record.from_json(
+        demo_results / "crossvit_18_dagger_408_rotation_adv/demo/demo.IT-pls.json",
+    )
+    own = dataclasses.replace(
+        record, benchmark=PUBLIC_BENCHMARK, suite="public", preprocessing="squash224", score_2022=0.55
+    )
+    own.write(tmp_path)
+    dataclasses.replace(own, model="crossvit_18_dagger_408_adv", preprocessing="crop224").write(tmp_path)
+    (row,) = public_targets(read_folder(tmp_path)[0]).to_dict("records")
+    assert row["target_2022"] == 0.549
+    assert row["difference"] == pytest.approx(0.001)
+    assert row["target_today"] == pytest.approx(0.549 * PUBLIC_CEILING)
+
+
+def test_the_command_shows_and_prints_the_caveat(demo_results):
+    shown = CliRunner().invoke(app, [str(demo_results)])
+    assert shown.exit_code == 0 and "private data" in shown.stdout and "SIMULATED" in shown.stdout
+    facts = json.loads(CliRunner().invoke(app, [str(demo_results), "--json"]).stdout)
+    assert facts["caveat"] == CAVEAT and len(facts["areas"]) == 4 * 5
