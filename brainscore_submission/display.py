@@ -57,13 +57,10 @@ def show(model: Model, suite: Suite, records: Sequence[Record], console: Console
 
 def model_table(rows: Sequence[tuple[str, str, str, bool, float | None]]) -> Table:
     """Table of known models: name, identifier, training, whether the weights are here, published average."""
-    table = Table("id", title="Models")
-    table.add_column("identifier", no_wrap=True)
-    for column in ("training", "weights", "Avg"):
-        table.add_column(column)
+    table = Table("id", "identifier, training", "weights", "Avg", title="Models")
     for name, identifier, training, present, average in rows:
         number = "" if name == identifier else name
-        table.add_row(number, identifier, training, "here" if present else "–", _number(average))
+        table.add_row(number, f"{identifier}\n[dim]{training}", "here" if present else "–", _number(average))
     table.caption = f"Avg: {CAVEAT}. weights: here, or fetched on first use. Any timm model: --model timm:<name>."
     return table
 

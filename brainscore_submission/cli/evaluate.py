@@ -101,14 +101,15 @@ def _choose_suite(suite: str, benchmark: list[str] | None, recordings: Path | No
 
 def models() -> None:
     """List the models: identifier, training, whether the weights are here, the published average."""
-    from ..display import model_table
-    from ..models import models as cards
-    from ..plugin.fetching import is_present
-    from ..published import published_model
+    with front_end() as terminal:
+        from ..display import model_table
+        from ..models import models as cards
+        from ..plugin.fetching import is_present
+        from ..published import published_model
 
-    rows = []
-    for card in cards():
-        published = published_model(card.competition_id) if card.competition_id else None
-        present = is_present(card)
-        rows.append((card.name, card.identifier, card.training, present, published.average if published else None))
-    Console().print(model_table(rows))
+        rows = []
+        for card in cards():
+            published = published_model(card.competition_id) if card.competition_id else None
+            average = published.average if published else None
+            rows.append((card.name, card.identifier, card.training, is_present(card), average))
+        Console(file=terminal.out).print(model_table(rows))
