@@ -52,7 +52,7 @@ class Source:
     def __str__(self) -> str:
         if self.kind == "s3":
             return f"s3://{self.bucket}/{self.key}" + (f"?versionId={self.version}" if self.version else "")
-        return self.url if self.kind == "url" else f"timm hub, tag {self.tag!r}"
+        return self.url or f"timm hub, tag {self.tag!r}"
 
 
 @dataclass(frozen=True)

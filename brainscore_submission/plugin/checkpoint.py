@@ -9,6 +9,7 @@ import pickle
 import re
 import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +32,11 @@ from .timm_card import timm_card as timm_card
 UNTRAINED = "untrained"
 WRAPPER_PREFIX = "module."  # put before every key by torch.nn.DataParallel
 NAMED_KEYS = 3
+MSDOS_FOLDER = 0x10
 
-# What reading a damaged pickle can raise: it is a program gone wrong.
+# What reading a damaged pickle can raise: it is a program gone wrong. And what a damaged archive can.
 DAMAGE = (RuntimeError, EOFError, LookupError, ValueError, AttributeError, TypeError, AssertionError, struct.error)
+ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, EOFError, ValueError, OverflowError, struct.error)
 
 
 @dataclass(frozen=True)
@@ -159,22 +162,27 @@ def _read(path: Path) -> Any:
 
 def _check_zip(path: Path) -> None:
     """Compare the checksums: torch.load ignores them and would load a flipped byte."""
-    if not zipfile.is_zipfile(path):
-        raise UserError(f"{path} is cut short: the end of the archive is missing. Fetch it again.")
-    with zipfile.ZipFile(path) as archive:
-        records = archive.namelist()
-        damaged = [name for name in records if not _is_sound(archive, name)]
+    try:
+        if not zipfile.is_zipfile(path):
+            raise UserError(f"{path} is cut short: the end of the archive is missing. Fetch it again.")
+        with zipfile.ZipFile(path) as archive:
+            records = archive.infolist()
+            damaged = [record.filename for record in records if not _is_sound(archive, record)]
+    except ZIP_DAMAGE as error:
+        raise UserError(f"{path} is damaged: its table of contents cannot be read. Fetch it again.") from error
     # torch.serialization.set_crc32_options(False) writes no checksum anywhere; then there is nothing to compare.
     if damaged and len(damaged) < len(records):
         raise UserError(f"{path} is damaged: {damaged[0]} fails its checksum. Fetch it again.")
 
 
-def _is_sound(archive: zipfile.ZipFile, name: str) -> bool:
+def _is_sound(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> bool:
+    if record.external_attr & MSDOS_FOLDER:  # torch.load would leave such a tensor as the memory happens to be
+        return False
     try:
-        with archive.open(name) as record:
-            while record.read(1 << 20):
+        with archive.open(record) as content:
+            while content.read(1 << 20):
                 pass
-    except (zipfile.BadZipFile, EOFError):
+    except ZIP_DAMAGE:
         return False
     return True
 

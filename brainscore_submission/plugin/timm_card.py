@@ -62,7 +62,8 @@ def timm_preprocessing(network: nn.Module) -> Preprocessing:
     network : made by `timm.create_model`
     """
     config = getattr(network, "pretrained_cfg", None) or {}
-    return _preprocessing(config.get("architecture") or type(network).__name__, resolve_model_data_config(network))
+    name = ".".join(filter(None, (config.get("architecture"), config.get("tag")))) or type(network).__name__
+    return _preprocessing(name, resolve_model_data_config(network))
 
 
 def _pretrained_config(architecture: str, tag: str) -> Any:
