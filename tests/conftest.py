@@ -1,5 +1,7 @@
 """Shared fixtures: a CrossViT small enough for a second, its card, and a few images."""
 
+import dataclasses
+import hashlib
 import os
 import tempfile
 
@@ -82,3 +84,38 @@ def image_folder(tmp_path) -> Path:
         pixels = np.random.default_rng(index).integers(0, 256, size=(64, 64, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(folder / f"image_{index}.png")
     return folder
+
+
+@pytest.fixture
+def content(tmp_path, tiny_network) -> bytes:
+    """The bytes of a checkpoint of `tiny_network`."""
+    import torch
+
+    path = tmp_path / "content.pt"
+    torch.save({"state_dict": tiny_network.state_dict()}, path)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def card_from(tiny_card, content, monkeypatch):
+    """`card_from(*sources)`: the card of a checkpoint of these bytes, to be fetched from there without waiting."""
+    from brainscore_submission.plugin import fetching
+
+    monkeypatch.setattr(fetching, "RETRY_SECONDS", 0)
+
+    def build(*sources, hashed=True) -> Card:
+        sha1 = hashlib.sha1(content).hexdigest() if hashed else None
+        return dataclasses.replace(tiny_card, weights=Weights("tiny.pt", "state_dict", sha1=sha1, sources=sources))
+
+    return build
+
+
+@pytest.fixture
+def left_over():
+    """`left_over(card)`: names of what lies in the card's folder of the cache, lock files aside."""
+    from brainscore_submission.plugin.fetching import weights_path
+
+    def names(card) -> list[str]:
+        return sorted(path.name for path in weights_path(card).parent.iterdir() if path.suffix != ".lock")
+
+    return names

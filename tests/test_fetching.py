@@ -5,17 +5,13 @@ import dataclasses
 import errno
 import hashlib
 import json
-import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import boto3
 import pytest
 import timm
-import torch
 from huggingface_hub import constants as hub
-from moto.server import ThreadedMotoServer
 
 from brainscore_submission.plugin import fetching
 from brainscore_submission.plugin.card import Source, Weights
@@ -26,28 +22,6 @@ from brainscore_submission.plugin.streams import SourceError, open_stream
 
 BUCKET = "brainscore-vision"
 KEY = "models/user_1/tiny.pt"
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch):
-    monkeypatch.setattr(fetching, "RETRY_SECONDS", 0)
-
-
-@pytest.fixture
-def content(tmp_path, tiny_network) -> bytes:
-    path = tmp_path / "content.pt"
-    torch.save({"state_dict": tiny_network.state_dict()}, path)
-    return path.read_bytes()
-
-
-def with_sources(card, content, *sources, hashed=True):
-    sha1 = hashlib.sha1(content).hexdigest() if hashed else None
-    return dataclasses.replace(card, weights=Weights("tiny.pt", "state_dict", sha1=sha1, sources=sources))
-
-
-def left_over(card):
-    """Names of what lies in the card's folder of the cache, lock files aside."""
-    return sorted(path.name for path in weights_path(card).parent.iterdir() if path.suffix != ".lock")
 
 
 # --- a web server that can misbehave ---
@@ -109,225 +83,38 @@ class Web:
         return Source("url", url=f"{self.address}/tiny.pt")
 
 
-# --- S3: moto, and a wire in front of it that can be cut ---
-
-
-@pytest.fixture(scope="module")
-def s3_server():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield host, port
-    server.stop()
-
-
-@pytest.fixture
-def s3(s3_server, monkeypatch):
-    """An empty account; `put(content) -> version id`. The fetching client is anonymous and so must be let in."""
-    host, port = s3_server
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    owner = boto3.client("s3", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
-    owner.create_bucket(Bucket=BUCKET)
-    yield owner
-    for version in owner.list_object_versions(Bucket=BUCKET).get("Versions", []):
-        owner.delete_object(Bucket=BUCKET, Key=version["Key"], VersionId=version["VersionId"])
-    owner.delete_bucket(Bucket=BUCKET)
-
-
-def put(owner, body: bytes, versioned=True) -> str | None:
-    if versioned:
-        owner.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
-    return owner.put_object(Bucket=BUCKET, Key=KEY, Body=body, ACL="public-read").get("VersionId")
-
-
-def s3_source(version=None):
-    return Source("s3", bucket=BUCKET, key=KEY, version=version)
-
-
-class Wire:
-    """A TCP proxy that closes each successive connection after so many bytes of the answer; None: never."""
-
-    def __init__(self, target, cuts):
-        self.target, self.cuts, self.asked = target, list(cuts), []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.thread = threading.Thread(target=self.serve)
-
-    def serve(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            with client, socket.create_connection(self.target) as server:
-                self.carry(client, server)
-
-    def carry(self, client, server):
-        request = b""
-        while b"\r\n\r\n" not in request:
-            received = client.recv(65536)
-            if not received:
-                return
-            request += received
-        self.asked.append(request.decode("latin-1"))
-        # one request a connection, so that the end of the answer is the end of the stream
-        server.sendall(request.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
-        left = self.cuts.pop(0) if self.cuts else None
-        with contextlib.suppress(OSError):
-            while left != 0 and (answer := server.recv(65536 if left is None else min(left, 65536))):
-                client.sendall(answer)
-                left = left if left is None else left - len(answer)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        self.thread.join()
-
-
-def test_s3_object_is_fetched_verified_and_loaded(s3, content, tiny_card, tiny_network):
-    version = put(s3, content)
-    card = with_sources(tiny_card, content, s3_source(version))
-    loaded = load_network(card)
-    assert all(torch.equal(v, loaded.network.state_dict()[k]) for k, v in tiny_network.state_dict().items())
-    assert loaded.origin["source"] == f"s3://{BUCKET}/{KEY}?versionId={version}"
-    assert loaded.origin["sha1"] == card.weights.sha1
-    assert loaded.origin["note"] is None
-    assert left_over(card) == ["tiny.pt", "tiny.pt.json"]
-
-
-def test_s3_version_asked_for_is_the_one_fetched(s3, content, tiny_card):
-    first = put(s3, content)
-    put(s3, b"a later upload under the same key")
-    card = with_sources(tiny_card, content, s3_source(first))
-    assert fetch(card).read_bytes() == content
-
-
-def test_s3_null_version_is_fetched(s3, content, tiny_card):
-    put(s3, content, versioned=False)
-    card = with_sources(tiny_card, content, s3_source("null"))
-    assert fetch(card).read_bytes() == content
-
-
-def test_s3_wrong_hash_is_refused_and_not_kept(s3, content, tiny_card):
-    put(s3, content[:-1] + b"x")
-    card = with_sources(tiny_card, content, s3_source())
-    with pytest.raises(UserError, match=rf"s3://{BUCKET}/{KEY}: wrong file: sha1 \w+, expected {card.weights.sha1}"):
-        fetch(card)
-    assert left_over(card) == []
-
-
-def test_s3_other_models_file_is_refused_by_name(s3, content, tiny_card, monkeypatch):
-    other = dataclasses.replace(with_sources(tiny_card, content), identifier="other", competition_id=1084)
-    monkeypatch.setattr(fetching, "all_cards", lambda: [other])
-    put(s3, content)
-    card = dataclasses.replace(with_sources(tiny_card, b"mine", s3_source()), competition_id=991)
-    with pytest.raises(UserError, match="this is 1084's checkpoint; you asked for 991"):
-        fetch(card)
-    assert left_over(card) == []
-
-
-@pytest.mark.parametrize(
-    ("source", "answer"),
-    [
-        (s3_source(), "404 NoSuchKey"),
-        (s3_source("0" * 32), "404 NoSuch(Key|Version)"),
-        (Source("s3", bucket="nobody-has-this", key=KEY), "404 NoSuchBucket"),
-    ],
-    ids=["key", "version", "bucket"],
-)
-def test_s3_404_is_reported_with_the_three_ways_on(s3, content, tiny_card, source, answer):
-    card = with_sources(tiny_card, content, source)
-    with pytest.raises(UserError, match=answer) as refusal:
-        load_network(card)
-    message = str(refusal.value)
-    assert message.startswith("cannot fetch tiny.pt for crossvit_tiny_test. Tried:")
-    assert "--weights PATH" in message
-    assert "BRAINSCORE_SUBMISSION_MIRROR=" in message
-    assert "--weights untrained" in message
-
-
-def test_s3_private_object_is_reported_as_forbidden(s3, content, tiny_card):
-    s3.put_object(Bucket=BUCKET, Key=KEY, Body=content)
-    with pytest.raises(UserError, match=rf"s3://{BUCKET}/{KEY}: 403"):
-        fetch(with_sources(tiny_card, content, s3_source()))
-
-
-def test_s3_connection_cut_half_way_is_resumed_where_it_broke(s3, s3_server, content, tiny_card, monkeypatch):
-    card = with_sources(tiny_card, content, s3_source(put(s3, content)))
-    with Wire(s3_server, cuts=[len(content) // 2]) as wire:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", wire.address)
-        assert fetch(card).read_bytes() == content
-    first, second = wire.asked
-    assert "Range:" not in first
-    start = int(second.partition("Range: bytes=")[2].partition("-")[0])
-    assert 0 < start < len(content) // 2  # the answer's headers were part of what came through
-    assert left_over(card) == ["tiny.pt", "tiny.pt.json"]
-
-
-def test_s3_that_always_breaks_is_given_up_and_the_next_run_goes_on(s3, s3_server, content, tiny_card, monkeypatch):
-    card = with_sources(tiny_card, content, s3_source(put(s3, content)))
-    with Wire(s3_server, cuts=[len(content) // 2, *[10] * 50]) as wire:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", wire.address)
-        with pytest.raises(UserError, match=r"the connection broke|no connection"):
-            fetch(card)
-        assert left_over(card) == ["tiny.pt.part"]
-        wire.cuts.clear()
-        wire.asked.clear()
-        assert fetch(card).read_bytes() == content
-    assert len(wire.asked) == 1
-    assert "Range: bytes=" in wire.asked[0]
-
-
-def test_nobody_listening_is_reported(content, tiny_card, monkeypatch):
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
-    url = f"http://127.0.0.1:{port}/tiny.pt"
-    card = with_sources(tiny_card, content, s3_source(), Source("url", url=url))
-    with pytest.raises(UserError) as refusal:
-        fetch(card)
-    assert f"s3://{BUCKET}/{KEY}: no connection (EndpointConnectionError)" in str(refusal.value)
-    assert f"{url}: no connection ([Errno {errno.ECONNREFUSED}] Connection refused)" in str(refusal.value)
-
-
 # --- the web ---
 
 
-def test_second_source_serves_when_the_first_has_it_not(content, tiny_card):
+def test_second_source_serves_when_the_first_has_it_not(content, card_from):
     with Web(content, status=404) as empty, Web(content) as full:
-        card = with_sources(tiny_card, content, empty.source, full.source)
+        card = card_from(empty.source, full.source)
         file = fetch_file(card)
     assert file.source == full.source.url
     assert len(empty.asked) == 1
 
 
-def test_download_reports_its_progress(content, tiny_card):
+def test_download_reports_its_progress(content, card_from):
     seen = []
     with Web(content) as web:
-        fetch(with_sources(tiny_card, content, web.source), progress=lambda done, total: seen.append((done, total)))
+        fetch(card_from(web.source), progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (len(content), len(content))
     assert seen == sorted(seen)
 
 
 @pytest.mark.parametrize("ranges", [True, False], ids=["resumed", "from the start"])
-def test_web_download_cut_twice_ends_whole(content, tiny_card, ranges):
+def test_web_download_cut_twice_ends_whole(content, ranges, card_from):
     third = len(content) // 3
     cuts = [third, third] if ranges else [third, 2 * third]
     with Web(content, cuts=cuts, ranges=ranges) as web:
-        card = with_sources(tiny_card, content, web.source)
+        card = card_from(web.source)
         assert fetch(card).read_bytes() == content
     assert web.asked == [None, f"bytes={third}-", f"bytes={2 * third}-"]
 
 
-def test_half_a_file_left_by_a_killed_run_is_completed(content, tiny_card):
+def test_half_a_file_left_by_a_killed_run_is_completed(content, card_from):
     with Web(content) as web:
-        card = with_sources(tiny_card, content, web.source)
+        card = card_from(web.source)
         part = weights_path(card).with_name("tiny.pt.part")
         part.parent.mkdir(parents=True)
         part.write_bytes(content[:1000])
@@ -336,9 +123,9 @@ def test_half_a_file_left_by_a_killed_run_is_completed(content, tiny_card):
     assert not part.exists()
 
 
-def test_bad_half_is_dropped_and_the_download_begun_again(content, tiny_card):
+def test_bad_half_is_dropped_and_the_download_begun_again(content, card_from):
     with Web(content) as web:
-        card = with_sources(tiny_card, content, web.source)
+        card = card_from(web.source)
         part = weights_path(card).with_name("tiny.pt.part")
         part.parent.mkdir(parents=True)
         part.write_bytes(b"x" * 1000)
@@ -346,18 +133,18 @@ def test_bad_half_is_dropped_and_the_download_begun_again(content, tiny_card):
     assert web.asked == ["bytes=1000-", None]
 
 
-def test_too_long_a_half_is_dropped(content, tiny_card):
+def test_too_long_a_half_is_dropped(content, card_from):
     with Web(content) as web:
-        card = with_sources(tiny_card, content, web.source)
+        card = card_from(web.source)
         part = weights_path(card).with_name("tiny.pt.part")
         part.parent.mkdir(parents=True)
         part.write_bytes(content + b"more")
         assert fetch(card).read_bytes() == content
 
 
-def test_whole_part_of_a_run_killed_before_the_rename_is_not_downloaded_again(content, tiny_card):
+def test_whole_part_of_a_run_killed_before_the_rename_is_not_downloaded_again(content, card_from):
     with Web(content) as web:
-        card = with_sources(tiny_card, content, web.source)
+        card = card_from(web.source)
         part = weights_path(card).with_name("tiny.pt.part")
         part.parent.mkdir(parents=True)
         part.write_bytes(content)
@@ -365,9 +152,9 @@ def test_whole_part_of_a_run_killed_before_the_rename_is_not_downloaded_again(co
     assert web.asked == []
 
 
-def test_without_a_hash_an_old_half_is_never_continued(content, tiny_card):
+def test_without_a_hash_an_old_half_is_never_continued(content, card_from):
     with Web(content) as web:
-        card = with_sources(tiny_card, content, web.source, hashed=False)
+        card = card_from(web.source, hashed=False)
         part = weights_path(card).with_name("tiny.pt.part")
         part.parent.mkdir(parents=True)
         part.write_bytes(b"x" * 1000)
@@ -375,28 +162,28 @@ def test_without_a_hash_an_old_half_is_never_continued(content, tiny_card):
     assert web.asked == [None]
 
 
-def test_without_a_hash_the_record_says_so(content, tiny_card):
+def test_without_a_hash_the_record_says_so(content, card_from):
     with Web(content) as web:
-        card = with_sources(tiny_card, content, web.source, hashed=False)
+        card = card_from(web.source, hashed=False)
         origin = load_network(card).origin
     assert origin["note"] == "the card states no hash to compare this file with"
     assert origin["sha1"] == hashlib.sha1(content).hexdigest()
 
 
-def test_layout_other_than_the_cards_is_refused(content, tiny_card):
+def test_layout_other_than_the_cards_is_refused(content, card_from):
     with Web(content) as web:
-        card = with_sources(tiny_card, content, web.source)
+        card = card_from(web.source)
         card = dataclasses.replace(card, weights=dataclasses.replace(card.weights, layout="training"))
         with pytest.raises(UserError, match="says layout 'training', the file has 'state_dict'"):
             load_network(card)
 
 
-def test_interrupted_download_leaves_only_a_part(content, tiny_card):
+def test_interrupted_download_leaves_only_a_part(content, card_from, left_over):
     def interrupt(done, total):
         raise KeyboardInterrupt
 
     with Web(content) as web:
-        card = with_sources(tiny_card, content, web.source)
+        card = card_from(web.source)
         with pytest.raises(KeyboardInterrupt):
             fetch(card, progress=interrupt)
     assert left_over(card) == ["tiny.pt.part"]
@@ -405,17 +192,17 @@ def test_interrupted_download_leaves_only_a_part(content, tiny_card):
 # --- the cache ---
 
 
-def test_second_run_downloads_nothing(content, tiny_card):
+def test_second_run_downloads_nothing(content, card_from):
     with Web(content) as web:
-        card = with_sources(tiny_card, content, web.source)
+        card = card_from(web.source)
         first = fetch_file(card)
         assert fetch_file(card) == first
     assert len(web.asked) == 1
 
 
-def test_two_runs_at_once_download_once(content, tiny_card):
+def test_two_runs_at_once_download_once(content, card_from):
     with Web(content) as web:
-        card = with_sources(tiny_card, content, web.source)
+        card = card_from(web.source)
         runs = [threading.Thread(target=fetch, args=(card,)) for _ in range(4)]
         for run in runs:
             run.start()
@@ -426,9 +213,9 @@ def test_two_runs_at_once_download_once(content, tiny_card):
 
 
 @pytest.mark.parametrize("hashed", [True, False])
-def test_damaged_file_in_the_cache_is_fetched_again(content, tiny_card, hashed, caplog):
+def test_damaged_file_in_the_cache_is_fetched_again(content, hashed, caplog, card_from):
     with Web(content) as web:
-        card = with_sources(tiny_card, content, web.source, hashed=hashed)
+        card = card_from(web.source, hashed=hashed)
         path = fetch(card)
         damaged = bytearray(content)
         damaged[len(content) // 2] ^= 1
@@ -438,32 +225,32 @@ def test_damaged_file_in_the_cache_is_fetched_again(content, tiny_card, hashed, 
     assert len(web.asked) == 2
 
 
-def test_damaged_file_is_not_served_when_nothing_can_be_fetched(content, tiny_card):
+def test_damaged_file_is_not_served_when_nothing_can_be_fetched(content, card_from):
     with Web(content) as web:
-        card = with_sources(tiny_card, content, web.source)
+        card = card_from(web.source)
         fetch(card).write_bytes(content[:-1])
     with pytest.raises(UserError, match=r"tiny\.pt: damaged\n.*no connection"):
         fetch(card)
 
 
-def test_file_put_into_the_cache_by_hand_is_verified_and_taken(content, tiny_card):
-    card = with_sources(tiny_card, content)
+def test_file_put_into_the_cache_by_hand_is_verified_and_taken(content, card_from):
+    card = card_from()
     weights_path(card).parent.mkdir(parents=True)
     weights_path(card).write_bytes(content)
     assert fetch_file(card).source == "cache"
 
 
-def test_broken_receipt_does_not_matter(content, tiny_card):
+def test_broken_receipt_does_not_matter(content, card_from):
     with Web(content) as web:
-        card = with_sources(tiny_card, content, web.source)
+        card = card_from(web.source)
         path = fetch(card)
         path.with_name("tiny.pt.json").write_text("{")
         assert fetch_file(card).source == "cache"
 
 
-def test_read_only_cache_serves(content, tiny_card, monkeypatch):
+def test_read_only_cache_serves(content, monkeypatch, card_from):
     with Web(content) as web:
-        card = with_sources(tiny_card, content, web.source)
+        card = card_from(web.source)
         path = fetch(card)
 
     def read_only(*_):
@@ -473,24 +260,24 @@ def test_read_only_cache_serves(content, tiny_card, monkeypatch):
     assert fetch(card) == path
 
 
-def test_cache_is_where_the_environment_says(content, tiny_card, tmp_path, monkeypatch):
+def test_cache_is_where_the_environment_says(content, tmp_path, monkeypatch, card_from):
     monkeypatch.setenv("BRAINSCORE_SUBMISSION_CACHE", str(tmp_path / "elsewhere"))
     with Web(content) as web:
-        card = with_sources(tiny_card, content, web.source)
+        card = card_from(web.source)
         assert not is_present(card)
         assert fetch(card).is_relative_to(tmp_path / "elsewhere")
         assert is_present(card)
         assert fetch(card, cache=tmp_path / "given").is_relative_to(tmp_path / "given")
 
 
-def test_cache_that_is_a_file_is_reported(content, tiny_card, tmp_path):
+def test_cache_that_is_a_file_is_reported(tmp_path, card_from):
     (tmp_path / "taken").touch()
     with pytest.raises(UserError, match=r"cannot use the cache folder .*taken.*BRAINSCORE_SUBMISSION_CACHE"):
-        fetch(with_sources(tiny_card, content), cache=tmp_path / "taken")
+        fetch(card_from(), cache=tmp_path / "taken")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_full_disk_is_reported_and_nothing_is_kept(content, tiny_card, monkeypatch):
+def test_full_disk_is_reported_and_nothing_is_kept(content, monkeypatch, card_from, left_over):
     really_open = Path.open
 
     def full(path, mode="r", *args, **kwargs):
@@ -501,7 +288,7 @@ def test_full_disk_is_reported_and_nothing_is_kept(content, tiny_card, monkeypat
 
     monkeypatch.setattr(Path, "open", full)
     with Web(content) as web:
-        card = with_sources(tiny_card, content, web.source)
+        card = card_from(web.source)
         with pytest.raises(UserError, match=r"the disk is full: tiny\.pt does not fit .* nothing was kept") as refusal:
             fetch(card)
     assert len(str(refusal.value).splitlines()) == 1
@@ -511,38 +298,38 @@ def test_full_disk_is_reported_and_nothing_is_kept(content, tiny_card, monkeypat
 # --- the mirror ---
 
 
-def test_mirror_on_the_web_comes_before_the_sources(content, tiny_card, monkeypatch):
+def test_mirror_on_the_web_comes_before_the_sources(content, monkeypatch, card_from):
     with Web(content) as mirror, Web(content) as source:
         monkeypatch.setenv("BRAINSCORE_SUBMISSION_MIRROR", f"{mirror.address}/")
-        file = fetch_file(with_sources(tiny_card, content, source.source))
+        file = fetch_file(card_from(source.source))
     assert file.source == f"{mirror.address}/tiny.pt"
     assert source.asked == []
 
 
-def test_mirror_folder_is_read_in_place(content, tiny_card, tmp_path, monkeypatch):
+def test_mirror_folder_is_read_in_place(content, tmp_path, monkeypatch, card_from):
     monkeypatch.setenv("BRAINSCORE_SUBMISSION_MIRROR", str(tmp_path / "mirror"))
     (tmp_path / "mirror").mkdir()
     (tmp_path / "mirror" / "tiny.pt").write_bytes(content)
-    assert fetch(with_sources(tiny_card, content)) == tmp_path / "mirror" / "tiny.pt"
+    assert fetch(card_from()) == tmp_path / "mirror" / "tiny.pt"
 
 
-def test_mirror_is_verified_too(content, tiny_card, tmp_path, monkeypatch):
+def test_mirror_is_verified_too(content, tmp_path, monkeypatch, card_from):
     monkeypatch.setenv("BRAINSCORE_SUBMISSION_MIRROR", str(tmp_path))
     (tmp_path / "tiny.pt").write_bytes(content[:-1])
     with Web(content) as web:
-        file = fetch_file(with_sources(tiny_card, content, web.source))
+        file = fetch_file(card_from(web.source))
     assert file.source == web.source.url
 
 
-def test_mirror_without_the_file_is_among_what_was_tried(content, tiny_card, tmp_path, monkeypatch):
+def test_mirror_without_the_file_is_among_what_was_tried(tmp_path, monkeypatch, card_from):
     monkeypatch.setenv("BRAINSCORE_SUBMISSION_MIRROR", str(tmp_path))
     with pytest.raises(UserError, match=r"tiny\.pt: no such file"):
-        fetch(with_sources(tiny_card, content))
+        fetch(card_from())
 
 
-def test_card_without_source_says_so(content, tiny_card):
+def test_card_without_source_says_so(card_from):
     with pytest.raises(UserError, match="Tried: nothing: the card names no source"):
-        fetch(with_sources(tiny_card, content))
+        fetch(card_from())
 
 
 # --- the hub ---
@@ -623,26 +410,14 @@ def test_stream_begins_where_asked():
         assert (reply.offset, reply.total, reply.read()) == (4, 10, b"456789")
 
 
-def test_s3_stream_begins_where_asked(s3):
-    put(s3, b"0123456789")
-    with contextlib.closing(open_stream(s3_source(), 4)) as reply:
-        assert (reply.offset, reply.total, reply.read()) == (4, 10, b"456789")
-
-
-def test_s3_stream_past_the_end_begins_again(s3):
-    put(s3, b"0123456789")
-    with contextlib.closing(open_stream(s3_source(), 10)) as reply:
-        assert (reply.offset, reply.total, reply.read()) == (0, 10, b"0123456789")
-
-
 def test_server_error_is_a_source_error():
     with Web(b"", status=503) as web, pytest.raises(SourceError, match="503 Service Unavailable"):
         open_stream(web.source)
 
 
-def test_receipt_tells_where_the_file_came_from(content, tiny_card):
+def test_receipt_tells_where_the_file_came_from(content, card_from):
     with Web(content) as web:
-        card = with_sources(tiny_card, content, web.source)
+        card = card_from(web.source)
         receipt = json.loads(fetch(card).with_name("tiny.pt.json").read_text())
     assert receipt == {
         "source": web.source.url,
