@@ -72,7 +72,9 @@ def find_axes(
             f"Say which: {_example(readings[0])} in recordings.toml.",
         )
     return readings[0], Finding(
-        "note", f"the array {shape} is transposed: read as {' x '.join(readings[0])}.", "Nothing to do if so."
+        "warning",
+        f"the array {shape} is transposed: read as {' x '.join(readings[0])}.",
+        f"If that is right, say so: {_example(readings[0])} in recordings.toml.",
     )
 
 

@@ -1,6 +1,10 @@
 """Human choices between two objects as a Brain-Score benchmark (i2n)."""
 
+import warnings
+from contextlib import contextmanager
+
 import numpy as np
+from brainscore_core.metrics import Score
 from brainscore_vision.benchmarks import BenchmarkBase
 from brainscore_vision.benchmarks.rajalingham2018.benchmarks.benchmark import _DicarloRajalingham2018
 from brainscore_vision.metrics.i1i2.metric import I2n
@@ -45,12 +49,26 @@ class ChoiceBenchmark(_DicarloRajalingham2018):
         self.content_hash = recordings.content_hash
         self._kept_ceiling = None
 
+    def __call__(self, candidate) -> Score:
+        """Score a candidate."""
+        with _expected_empty_means():
+            return super().__call__(candidate)
+
     @property
-    def ceiling(self):
+    def ceiling(self) -> Score:
         """Split-half consistency of the choices, kept in memory."""
         if self._kept_ceiling is None:
-            self._kept_ceiling = self._ceiling_func()
+            with _expected_empty_means():
+                self._kept_ceiling = self._ceiling_func()
         return self._kept_ceiling
+
+
+@contextmanager
+def _expected_empty_means():
+    # i2n averages over (truth, choice) pairs, and the pairs of an object with itself are all NaN.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
+        yield
 
 
 def roles(recordings: Recordings) -> tuple[np.ndarray, np.ndarray]:

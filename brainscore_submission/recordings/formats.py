@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import scipy.io
 import xarray as xr
+from xarray.backends.netCDF4_ import NetCDF4BackendEntrypoint
 
 from ..plugin.errors import suggest
 from .findings import FolderError, count, few
@@ -117,7 +118,8 @@ def _choose(path: Path, content: dict, variable: str | None) -> np.ndarray:
 
 def _read_netcdf(path: Path, variable: str | None) -> Responses:
     try:
-        with xr.open_dataset(path) as opened:
+        # By class: xarray's look-up by name warns under Python 3.11.
+        with xr.open_dataset(path, engine=NetCDF4BackendEntrypoint) as opened:
             dataset = opened.load()
     except (OSError, ValueError) as error:
         raise _not(path, "a NetCDF file", 'assembly.to_netcdf("responses.nc")') from error

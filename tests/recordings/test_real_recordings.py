@@ -1,0 +1,98 @@
+"""Real recordings, read from ../shared/data through the same door."""
+
+import numpy as np
+import pytest
+from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
+from brainscore_vision import load_metric
+from brainscore_vision.benchmark_helpers import PrecomputedFeatures
+from brainscore_vision.metrics.internal_consistency.ceiling import InternalConsistency
+from PIL import Image
+
+from brainscore_submission.recordings import benchmarks, check, read_recordings
+
+pytestmark = pytest.mark.real_data
+
+
+def test_v4_session_is_read_whole(v4_session):
+    recordings = read_recordings(v4_session)
+    assert recordings.responses.shape == (50, 640, 10)
+    present = (~np.isnan(recordings.responses)).sum(axis=2)
+    assert (present.min(), present.max()) == (6, 10)
+    assert recordings.assembly("V4").shape == (present[0].sum(), 50)
+    assert len(recordings.stimulus_set().stimulus_paths) == 640
+
+
+def test_v4_session_ceiling_is_that_of_its_readme(v4_session):
+    report = check(v4_session)
+    assert report.ok
+    assert report.ceilings["V4"] == pytest.approx(0.763, abs=0.02)
+    assert report.neuroids["reliability"].median() == pytest.approx(0.763, abs=0.02)
+
+
+def test_v4_session_scores_equal_brain_scores_own_metric(v4_session):
+    recordings = read_recordings(v4_session)
+    (build,) = benchmarks(recordings).values()
+    pixels = _pixels(recordings)
+    score = _score(build(), pixels)
+    target = recordings.assembly("V4", average=True)
+    expected = load_metric("pls", crossvalidation_kwargs={"stratification_coord": None})(pixels, target)
+    assert float(score.raw) == pytest.approx(float(expected), abs=1e-6)
+    assert float(score) == pytest.approx(float(expected) ** 2 / float(score.ceiling), abs=1e-6)
+    assert 0.1 < float(score.raw) < 0.5
+
+
+def test_v4_session_random_features_predict_nothing(v4_session):
+    recordings = read_recordings(v4_session)
+    (build,) = benchmarks(recordings).values()
+    random = np.random.default_rng(0).normal(size=(640, 100))
+    assert abs(float(_score(build(), _features(recordings, random)).raw)) < 0.05
+
+
+def _score(benchmark, features):
+    # In the stimuli's own field of view, so that nothing is placed on a screen.
+    return benchmark(PrecomputedFeatures(features, visual_degrees=benchmark._visual_degrees))
+
+
+def _pixels(recordings):
+    rows = []
+    for image in recordings.images:
+        with Image.open(image.path) as opened:
+            rows.append(np.asarray(opened.convert("L").resize((16, 16)), dtype=float).ravel() / 255)
+    return _features(recordings, np.array(rows))
+
+
+def _features(recordings, values):
+    coords = {
+        "stimulus_id": ("presentation", list(recordings.stimuli["stimulus_id"])),
+        "stimulus_file_name": ("presentation", list(recordings.stimuli["image"])),
+        "neuroid_id": ("neuroid", np.arange(values.shape[1])),
+        "layer": ("neuroid", ["pixels"] * values.shape[1]),
+    }
+    return NeuroidAssembly(values, coords=coords, dims=["presentation", "neuroid"])
+
+
+def test_majaj_hong_of_2019_is_read_as_it_is(majaj_hong):
+    recordings = read_recordings(majaj_hong)
+    areas = recordings.neuroids["area"].value_counts().to_dict()
+    assert areas == {"IT": 168, "V4": 128}
+    assert recordings.responses.shape == (296, 25, 28) and not np.isnan(recordings.responses).any()
+    assert recordings.time_window_ms == (70, 170)
+    assert set(recordings.stimuli["object_name"]) >= {"ship2", "airplane2"}
+    assert all(image.name == f"{name}.png" for image, name in _pairs(recordings))
+
+
+def _pairs(recordings):
+    return zip(recordings.images, recordings.stimuli["stimulus_id"], strict=True)
+
+
+@pytest.mark.parametrize(("area", "known"), [("IT", 0.735), ("V4", 0.613)])
+def test_majaj_hong_reliability_is_that_of_its_readme(area, known, majaj_hong):
+    neuroids = check(majaj_hong).neuroids
+    assert neuroids.loc[neuroids["area"] == area, "reliability"].median() == pytest.approx(known, abs=0.02)
+
+
+@pytest.mark.parametrize("area", ["IT", "V4"])
+def test_majaj_hong_ceiling_is_brain_scores(area, majaj_hong):
+    recordings = read_recordings(majaj_hong)
+    benchmark = benchmarks(recordings, "ridge_cv")[f"recordings.majaj_hong.{area}-ridge_cv"]()
+    assert float(benchmark.ceiling) == pytest.approx(float(InternalConsistency()(recordings.assembly(area))), abs=1e-9)
