@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
@@ -77,37 +78,35 @@ def _title(model: Model, facts: dict[str, Any]) -> str:
 
 
 def _benchmark_table(records: Sequence[Record]) -> Table:
-    table = Table("benchmark", "area", "layer")
-    for column in ("r", "ceiling", "score", "95 % interval", "score 2022", "engine", "s"):
-        table.add_column(column, justify="right")
+    # Sized so that the longest public benchmark id and all numbers stand on one line of 80 columns.
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table.add_column("benchmark", overflow="fold")
+    for column in ("r", "ceiling", "score", "95 %", "2022"):
+        table.add_column(column, justify="right", no_wrap=True)
     for record in records:
-        table.add_row(record.benchmark, record.area, record.layer or "", *_cells(record))
+        table.add_row(record.benchmark, *_cells(record))
     return table
 
 
 def _cells(record: Record) -> list[str]:
     if record.status == "no access":
-        return [f"no access ({record.reason})", *[""] * 6]
-    return [
-        _with_error(record.raw, record.raw_error, signed=True),
-        _with_error(record.ceiling, record.ceiling_error),
-        _with_error(record.score, record.score_error) if record.ceiling is not None else "unceiled",
-        "" if record.interval is None else f"{record.interval[0]:.3f} to {record.interval[1]:.3f}",
-        _with_error(record.score_2022, record.score_2022_error),
-        record.engine or "",
-        f"{(record.seconds or {}).get('scoring', 0):.1f}",
-    ]
+        return ["", "", "no access", "", ""]
+    interval = "" if record.interval is None else "{:.3f}-{:.3f}".format(*record.interval)
+    score = _with_error(record.score, record.score_error) if record.ceiling is not None else "unceiled"
+    return [_number(record.raw, signed=True), _number(record.ceiling), score, interval, _number(record.score_2022)]
 
 
 def _area_table(facts: dict[str, Any]) -> Table:
     areas = [area for area in AREAS if area in facts["areas"]]
-    table = Table("", *areas, "Avg")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for column in ("area scores", *areas, "Avg"):
+        table.add_column(column, justify="left" if column == "area scores" else "right", no_wrap=True)
     rows = {
         "today, r²/c": {**facts["areas"], "average": facts["average"]},
         "2022, (r/c)²": {**facts["areas_2022"], "average": facts["average_2022"]},
     }
     if facts["published_2022"]:
-        rows[f"paper ({CAVEAT})"] = facts["published_2022"]
+        rows["paper, private data"] = facts["published_2022"]
     for name, scores in rows.items():
         table.add_row(name, *(_number(scores.get(area)) for area in areas), _number(scores["average"]))
     return table
@@ -115,17 +114,29 @@ def _area_table(facts: dict[str, Any]) -> Table:
 
 def _footnotes(model: Model, suite: Suite, records: Sequence[Record], facts: dict[str, Any]) -> list[str]:
     notes = [_hierarchy_line(facts)]
+    notes += [f"{record.benchmark}: no access, {record.reason}." for record in records if record.reason]
     published = _published(model)
     if published is not None:
         paper = rho_hierarchy(published.scores)
-        notes.append(f"ρ of the paper's values: {paper.rho:+.1f} ({CAVEAT}).")
+        notes.append(f"Paper: {CAVEAT}; its ρ is {paper.rho:+.1f}.")
     notes += [suite.caveat] if suite.caveat else []
+    notes += _layer_lines(records)
     if facts["untrained"]:
         notes.append(f"UNTRAINED: random weights, seed {model.origin.get('seed')}.")
     if model.origin.get("note"):
         notes.append(str(model.origin["note"]))
     notes += [f"{record.benchmark}: {note}" for record in records for note in record.notes]
     return notes
+
+
+def _layer_lines(records: Sequence[Record]) -> list[str]:
+    areas_of: dict[str, list[str]] = {}
+    for record in records:
+        if record.layer is not None and record.area not in areas_of.setdefault(record.layer, []):
+            areas_of[record.layer].append(record.area)
+    names = {record.layer_map for record in records}
+    lines = [f"{', '.join(areas)}: {layer}" for layer, areas in areas_of.items()]
+    return [f"Layer map {', '.join(sorted(filter(None, names)))}. " + "; ".join(lines) + "."] if lines else []
 
 
 def _hierarchy_line(facts: dict[str, Any]) -> str:
@@ -149,7 +160,7 @@ def _hierarchy(areas: dict[str, float | None]) -> Hierarchy | None:
 
 def _with_error(value: float | None, error: float | None, signed: bool = False) -> str:
     number = _number(value, signed)
-    return number if error is None or value is None else f"{number} ± {error:.3f}"
+    return number if error is None or value is None else f"{number} ±{error:.3f}"
 
 
 def _number(value: float | None, signed: bool = False) -> str:
