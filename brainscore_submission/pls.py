@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from brainscore_submission.pls_folds import Folds, Settings, is_constant
+from brainscore_submission.pls_folds import CONSTANT, Folds, Settings
 from brainscore_submission.plugin.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -84,10 +84,12 @@ def cross_validate(
     predictions, n_iterations, notes = [], [], {}
     for first in range(0, len(splits), group_size):
         group = splits[first : first + group_size]
-        folds = Folds(kernel, rotated, basis, [train for train, _ in group], settings)
+        trains = [train for train, _ in group]
+        varies = np.array([_varies(targets[train]) for train in trains])
+        folds = Folds(kernel, rotated, basis, trains, varies, settings)
         folds.fit()
         for index, (train, test) in enumerate(group):
-            predictions.append(_with_constants(folds.predict(index, test), targets[train]))
+            predictions.append(folds.predict(index, test) + targets[train].mean(axis=0))
         n_iterations.append(folds.n_iterations)
         for index, note in folds.notes():
             notes.setdefault(note, []).append(first + index)
@@ -233,10 +235,9 @@ def _rotate_to_rank(targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(triangle.T), basis
 
 
-def _with_constants(prediction: np.ndarray, y_train: np.ndarray) -> np.ndarray:
-    """Add the mean of the training targets; where they are constant, that is the whole prediction, exactly."""
-    mean = y_train.mean(axis=0)
-    return np.where(is_constant(y_train - mean), mean, prediction + mean)
+def _varies(y_train: np.ndarray) -> np.ndarray:
+    """Which columns scikit-learn does not take for constant, (n_targets,)."""
+    return (np.abs(y_train - y_train.mean(axis=0)) >= CONSTANT).any(axis=0)
 
 
 def _say(notes: dict[str, list[int]], n_splits: int) -> list[str]:

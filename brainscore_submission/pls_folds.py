@@ -23,6 +23,7 @@ import torch
 from brainscore_submission.plugin.errors import UserError
 
 EPS = float(np.finfo(np.float64).eps)
+CONSTANT = 10 * EPS  # scikit-learn's: a target whose residuals stay below is constant
 SUSPECT_VARIANCE = 1e-5  # share of the features' variance left at which their rank is looked at
 NOISE_MARGIN = 4.0  # a rounding error's eigenvalue is taken for at most so many times the most negative one
 STRIDE = 16  # power iterations between two looks at the stopping rule
@@ -48,18 +49,21 @@ class Folds:
     basis : ndarray of shape (n_given, n_targets)
         Row j gives the j-th target that the user gave, in terms of `targets`.
     trains : list of n_folds integer arrays
+    varies : ndarray of shape (n_folds, n_given), bool
+        Which given targets are not constant over the training stimuli.
     settings : Settings
     """
 
-    def __init__(self, kernel, targets, basis, trains, settings: Settings):
+    def __init__(self, kernel, targets, basis, trains, varies, settings: Settings):
         n_folds, (n_stimuli, n_targets), n_components = len(trains), targets.shape, settings.n_components
         self.kernel, self.settings = kernel, settings
         self.basis = torch.from_numpy(basis).to(kernel.device)
+        self.varies = torch.from_numpy(varies).to(kernel.device)
         self.one_target = len(basis) == 1  # scikit-learn does not iterate then
         train, centred = np.zeros((n_folds, n_stimuli)), np.zeros((n_folds, n_targets, n_stimuli))
         for fold, indices in enumerate(trains):
             train[fold, indices] = 1
-            centred[fold][:, indices] = _centred_targets(targets[indices]).T
+            centred[fold][:, indices] = (targets[indices] - targets[indices].mean(axis=0)).T
         self.train = torch.from_numpy(train).to(kernel.device)  # 1 for a training stimulus
         self.targets = torch.from_numpy(centred).to(kernel.device)
         self.kernel_targets = self._times_kernel(self.targets)  # (n_folds, n_targets, n_stimuli)
@@ -104,7 +108,8 @@ class Folds:
         """
         scores = self.scores[fold][:, torch.from_numpy(stimuli).to(self.kernel.device)]
         with _single_thread():
-            return (scores.mT @ self.loadings[fold] @ self.basis.mT).cpu().numpy()
+            prediction = scores.mT @ self.loadings[fold] @ self.basis.mT
+        return (prediction * self.varies[fold]).cpu().numpy()
 
     def notes(self) -> Iterator[tuple[int, str]]:
         """What a reader of the score should know: (fold, sentence)."""
@@ -157,10 +162,12 @@ class Folds:
         n_given, noise = len(self.basis), len(self.kernel) * EPS * self._variance
         while True:
             exists = self._column < n_given
-            start = self.basis[self._column.clamp(max=n_given - 1)] * exists[:, None]
+            column = self._column.clamp(max=n_given - 1)
+            allowed = exists & self.varies.gather(1, column[:, None])[:, 0]
+            start = self.basis[column] * allowed[:, None]
             residual = _vecmat(start, self.targets)  # (n_folds, n_stimuli)
             residual -= _vecmat(_vecmat(start, self.loadings[:, :k].mT), self.scores[:, :k]) * self.train
-            varies = residual.abs().amax(dim=1) >= 10 * EPS  # scikit-learn's rule
+            varies = residual.abs().amax(dim=1) >= CONSTANT
             related = (start * _matvec(covariance, start)).sum(dim=1) > noise * residual.square().sum(dim=1)
             passed = exists & ~(varies & related)
             if not passed.any():
@@ -264,16 +271,6 @@ def power_iteration(matrices, start, tol: float, max_iter: int) -> tuple[torch.T
         steps[:2] = steps[-2:] / steps[-2].norm(dim=1, keepdim=True)
     norm = direction.norm(dim=1, keepdim=True)
     return direction / torch.where(norm > 0, norm, 1.0), n_iterations
-
-
-def is_constant(residual: np.ndarray) -> np.ndarray:
-    """Columns that scikit-learn takes for constant: below 10 eps throughout."""
-    return (np.abs(residual) < 10 * EPS).all(axis=0)
-
-
-def _centred_targets(y_train: np.ndarray) -> np.ndarray:
-    centred = y_train - y_train.mean(axis=0)
-    return np.where(is_constant(centred), 0.0, centred)
 
 
 def _matvec(matrices, vectors) -> torch.Tensor:
