@@ -159,6 +159,7 @@ BROKEN = {
     "NUL in a name": (in_name(b"\x00"), "odd-names", "NUL"),
     "newline in a name": (put(f"{TOP}a\nb.py"), "odd-names", "invisible"),
     "right-to-left name": (put(f"{TOP}a\u202eyp.py"), "odd-names", "invisible"),
+    "no name": (put("", b"x"), "odd-names", "has no name"),
     "empty folder name": (put("root//a.py"), "odd-names", "empty or '.'"),
     "dot folder": (put(f"{TOP}./a.py"), "odd-names", "empty or '.'"),
     "long name": (put(f"{TOP}{'a' * 300}.py"), "odd-names", "too long"),

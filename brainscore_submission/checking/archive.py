@@ -58,11 +58,15 @@ class Archive:
 
     @property
     def files(self) -> list[str]:
-        return [member.filename for member in self.members if not member.is_dir()]
+        return [member.filename for member in self.members if not _is_folder(member)]
 
     @property
     def folders(self) -> list[str]:
-        return [member.filename for member in self.members if member.is_dir()]
+        return [member.filename for member in self.members if _is_folder(member)]
+
+
+def _is_folder(member: zipfile.ZipInfo) -> bool:
+    return member.filename.endswith("/")  # ZipInfo.is_dir() raises on an empty name
 
 
 def read_archive(path: Path) -> tuple[Archive | None, list[Finding]]:
@@ -150,7 +154,7 @@ def _contents(archive: Archive) -> tuple[dict[str, bytes], Finding]:
         with zipfile.ZipFile(archive.path) as opened:
             for member in archive.members:
                 name = member.filename
-                if not member.is_dir():
+                if not _is_folder(member):
                     contents[name] = opened.read(member)
     except DAMAGE as error:
         message = f"{name!r} cannot be unpacked: {error}"
@@ -211,7 +215,7 @@ def _compression(archive: Archive) -> Iterator[Problem]:
 
 
 def _absolute(archive: Archive) -> Iterator[Problem]:
-    names = [name for name in archive.names if name.startswith(("/", "~")) or re.match(r"[A-Za-z]:", name)]
+    names = [name for name in archive.names if name.startswith(("/", "~")) or re.search(r"(^|/)[A-Za-z]:", name)]
     if names:
         yield failed(f"{listed(names)} is an absolute path", "Zip the folder from the folder above it.")
 
@@ -250,11 +254,13 @@ def _odd_names(archive: Archive) -> Iterator[Problem]:
     for member in archive.members:
         name = member.filename
         parts = name.removesuffix("/").split("/")
-        if member.orig_filename != name and "\\" not in member.orig_filename:
+        if not name.strip("/"):
+            yield failed(f"an entry of the zip has no name ({name!r})", "Build the zip again.")
+        elif member.orig_filename != name and "\\" not in member.orig_filename:
             yield failed(f"{member.orig_filename!r} has a NUL character in its name", "Rename the file.")
         elif not name.isprintable():
             yield failed(f"{name!r} has an invisible character in its name", "Rename the file.")
-        elif name != "/" and ("" in parts or "." in parts):
+        elif "" in parts or "." in parts:
             yield failed(f"{name!r} has an empty or '.' folder in its path", "Build the zip again.")
         elif any(len(part.encode()) > NAME_BYTES for part in parts):
             yield failed(f"{name[:40] + '…'!r} is too long for a file system", "Rename the file.")
@@ -279,7 +285,7 @@ def _file_as_folder(archive: Archive) -> Iterator[Problem]:
 
 
 def _folder_with_data(archive: Archive) -> Iterator[Problem]:
-    names = [member.filename for member in archive.members if member.is_dir() and member.file_size]
+    names = [member.filename for member in archive.members if _is_folder(member) and member.file_size]
     if names:
         yield failed(f"{listed(names)} is a folder that carries data", "Build the zip again.")
 

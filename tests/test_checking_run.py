@@ -1,0 +1,202 @@
+"""Brain-Score's own code judges hand-made plugins in a fresh process; the installed Brain-Score stays as it is."""
+
+import re
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import brainscore_vision
+import pytest
+
+from brainscore_submission.checking import check, running
+from brainscore_submission.checking.sandbox import Finished, Sandbox
+
+RESNET = """
+import functools
+import torch
+from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper, load_preprocess_images
+from torchvision.models.resnet import BasicBlock, ResNet
+
+
+def get_model(name):
+    torch.manual_seed(0)
+    network = ResNet(BasicBlock, [1, 1, 1, 1], num_classes=10).eval()
+    preprocessing = functools.partial(load_preprocess_images, image_size=64)
+    wrapper = PytorchWrapper(identifier=name, model=network, preprocessing=preprocessing)
+    wrapper.image_size = 64
+    return wrapper
+
+
+def get_layers(name):
+    return ["conv1", "layer1", "layer2", "layer3", "layer4", "avgpool"]
+
+
+def get_bibtex(model_identifier):
+    return ""
+"""
+INIT = """
+from brainscore_vision import model_registry
+from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
+from .model import get_layers, get_model
+
+model_registry['tiny_resnet'] = lambda: ModelCommitment(identifier='tiny_resnet', activations_model=get_model('tiny_resnet'), layers=get_layers('tiny_resnet'))
+"""  # noqa: E501
+TEST = """
+import brainscore_vision
+
+
+def test_has_identifier():
+    assert brainscore_vision.load_model('tiny_resnet').identifier == 'tiny_resnet'
+"""
+LAYERS = '{"V1": "conv1", "V2": "layer1", "V4": "layer2", "IT": "layer3"}'
+MAP = "region_layer_map/tiny_resnet.json"
+TUTORIAL = {"__init__.py": INIT, "model.py": RESNET, "test.py": TEST, "requirements.txt": "torch\ntorchvision\n"}
+TIMEOUT = 300
+
+
+def zipped(path, files):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for entry in ("root/", "root/models/", "root/models/tiny_resnet/"):
+            archive.mkdir(entry)
+        for name, text in files.items():
+            archive.writestr(f"root/models/tiny_resnet/{name}", text.lstrip())
+    return path
+
+
+def placed(folder, files):
+    """A sandbox with a plugin in it."""
+    plugin = folder / "tiny_resnet"
+    for name, text in files.items():
+        (plugin / name).parent.mkdir(parents=True, exist_ok=True)
+        (plugin / name).write_text(text.lstrip())
+    sandbox = Sandbox(folder / "run", threads=1)
+    return sandbox, sandbox.place(plugin)
+
+
+def installed():
+    """Every file of the installed Brain-Score's models and helpers, with size and time."""
+    library = Path(brainscore_vision.__file__).parent
+    files = [path for part in ("models", "model_helpers", "metrics") for path in (library / part).rglob("*")]
+    return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in files if path.is_file()}
+
+
+@pytest.fixture
+def tempdir_in(tmp_path, monkeypatch):
+    """All temporary folders lie in tmp_path, to see what is left of them."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    return tmp_path / "temporary"
+
+
+def test_a_resnet_wrapped_as_in_brainscores_tutorial_passes(tmp_path, tempdir_in):
+    before = installed()
+    stages = []
+    verdict = check(zipped(tmp_path / "resnet.zip", TUTORIAL), progress=stages.append, timeout=TIMEOUT)
+    assert verdict.passed, verdict.failures
+    assert verdict.identifiers == ("tiny_resnet",)
+    passed = {finding.rule for finding in verdict.of("ok")}
+    assert {f"generic-test_{name}" for name in GENERIC} <= passed
+    assert {"brainscore-scan", "brainscore-folder", "loads", "own-test_has_identifier"} <= passed
+    assert {"areas", "environment", "name-on-site"} <= {finding.rule for finding in verdict.unchecked}
+    assert len(stages) == 5
+    assert any("upload the zip" in step for step in verdict.next_steps)
+    assert installed() == before, "the installed Brain-Score was written to"
+    assert list(tempdir_in.iterdir()) == [], "temporary files are left"
+
+
+GENERIC = (
+    "identifier",
+    "visual_degrees",
+    "start_task_or_recording",
+    "look_at_neural_V1",
+    "look_at_behavior_probabilities",
+)
+
+
+def load(folder, **files):
+    sandbox, plugin = placed(folder, TUTORIAL | {MAP: LAYERS} | files)
+    return {finding.rule: finding for finding in running.load(sandbox, plugin, "tiny_resnet", TIMEOUT)}
+
+
+@pytest.mark.parametrize(
+    ("replacement", "words"),
+    [
+        ("torch.zeros(1).cuda()", "NVIDIA|CUDA"),
+        ("import brainscore_submission", "not installed on the server"),
+    ],
+    ids=["a GPU is needed", "this project is needed"],
+)
+def test_what_would_break_on_the_server_breaks_here(replacement, words, tmp_path):
+    finding = load(tmp_path, **{"model.py": RESNET.replace("torch.manual_seed(0)", replacement)})["loads"]
+    assert finding.status == "failed"
+    assert re.search(words, finding.message)
+    assert finding.remedy
+
+
+def test_the_shipped_layer_map_is_recorded_and_a_wrong_layer_named(tmp_path):
+    findings = load(tmp_path, **{MAP: LAYERS.replace("layer2", "layer9")})
+    assert findings["area-V1"].message == "V1 from conv1: 65536 neuroids"  # 64 channels, 32 x 32
+    assert findings["area-V2"].status == "ok"
+    assert findings["area-V4"].status == "failed"
+    assert "recording V4 (layer9) fails" in findings["area-V4"].message
+
+
+def test_brainscores_scan_finds_a_second_registration(tmp_path):
+    second = INIT + "for name in ['tiny_resnet_2']: model_registry[name] = lambda: None\n"
+    sandbox, plugin = placed(tmp_path, TUTORIAL | {"__init__.py": second})
+    findings = {finding.rule: finding for finding in running.scan(sandbox, plugin, "tiny_resnet", TIMEOUT)}
+    assert findings["brainscore-scan"].status == "failed"
+    assert findings["brainscore-folder"].status == "ok"
+
+
+def test_a_failing_own_test_is_named(tmp_path):
+    failing = "def test_good():\n    assert True\n\n\ndef test_bad():\n    assert 1 == 2\n"
+    sandbox, plugin = placed(tmp_path, TUTORIAL | {"test.py": failing})
+    findings = {finding.rule: finding for finding in running.own_tests(sandbox, plugin, TIMEOUT)}
+    assert findings["own-test_good"].status == "ok"
+    assert findings["own-test_bad"].status == "failed"
+    assert "assert 1 == 2" in findings["own-test_bad"].message
+
+
+def test_a_test_file_without_tests_is_advice_only(tmp_path, monkeypatch):
+    sandbox, plugin = placed(tmp_path, TUTORIAL)
+    monkeypatch.setattr(sandbox, "pytest", lambda *args: Finished(running.NO_TESTS, "no tests ran"))
+    assert [finding.status for finding in running.own_tests(sandbox, plugin, TIMEOUT)] == ["advice"]
+
+
+def test_a_process_that_hangs_is_ended_with_its_children(tmp_path):
+    sandbox, plugin = placed(tmp_path, TUTORIAL)
+    pid_file = tmp_path / "child"
+    code = (
+        "import pathlib, subprocess, time; child = subprocess.Popen(['sleep', '60']); "
+        f"pathlib.Path({str(pid_file)!r}).write_text(str(child.pid)); time.sleep(60)"
+    )
+    ended = sandbox.run([sys.executable, "-c", code], timeout=3)
+    assert ended.code is None
+    child = Path(f"/proc/{pid_file.read_text()}/stat")
+    deadline = time.monotonic() + 20
+    while _runs(child) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _runs(child)
+
+
+def _runs(stat_file):
+    return stat_file.exists() and stat_file.read_text().split()[2] != "Z"
+
+
+def test_the_process_gets_no_credentials_and_no_gpu(tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    sandbox, plugin = placed(tmp_path, TUTORIAL)
+    code = "import os; print(os.environ.get('AWS_SECRET_ACCESS_KEY'), repr(os.environ['CUDA_VISIBLE_DEVICES']))"
+    assert sandbox.run([sys.executable, "-c", code], timeout=60).output.strip() == "None ''"
+
+
+def test_equal_demo_scores_are_told_from_nearly_equal_ones():
+    scores = {"demo.V1-pls": 0.1 + 0.2, "demo.V2-pls": 0.5}
+    assert running.compare(scores, dict(scores)).status == "ok"
+    nearly = running.compare(scores, scores | {"demo.V1-pls": 0.3})
+    assert nearly.status == "failed"
+    assert "0.30000000000000004" in nearly.message
+    assert running.compare(scores, {"demo.V1-pls": 0.3}).status == "failed"
