@@ -1,0 +1,290 @@
+"""A card becomes a zip that Brain-Score's own code reads, and the same bytes every time."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import tomllib
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import timm
+import torch
+
+from brainscore_submission.checking import check
+from brainscore_submission.checking.archive import read_archive
+from brainscore_submission.checking.layout import the_plugin
+from brainscore_submission.checking.sources import requirements, undeclared_imports
+from brainscore_submission.packaging import export_weights, package, parse_weights_location
+from brainscore_submission.plugin.card import Card, Preprocessing, Source, Weights, find_card, load_card
+from brainscore_submission.plugin.commitment import read_layer_map
+from brainscore_submission.plugin.errors import UserError
+
+LAYERS = {"V1": "layer1", "V2": "layer2", "V4": "layer3", "IT": "layer4"}
+LOCATION = "s3:brainscore-storage/brainscore-vision/models/user_1/mine.pt@abc.123"
+PROJECT = Path(__file__).parent.parent
+NAME = "tiny_resnet_of_ours"
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A mirror folder with the weights of timm's smallest ResNet, in the layout of the submitted files."""
+    folder = tmp_path / "mirror"
+    folder.mkdir()
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        torch.save({"state_dict": timm.create_model("test_resnet").state_dict()}, folder / "tiny.pt")
+    return folder / "tiny.pt"
+
+
+@pytest.fixture
+def card(checkpoint):
+    return Card(
+        identifier="tiny",
+        competition_id=7,
+        title="A name with 'quotes', \"more\" and †",
+        architecture="test_resnet",
+        weights=Weights(
+            "tiny.pt", "state_dict", sha1=sha(checkpoint, "sha1"), sources=(Source("s3", "b", "k/tiny.pt", "v"),)
+        ),
+        preprocessing=Preprocessing("small", resize_px=96, crop_px=80),
+        behavior_layer="layer4",
+    )
+
+
+def sha(path, kind):
+    return hashlib.new(kind, path.read_bytes()).hexdigest()
+
+
+def packed_card(path):
+    with zipfile.ZipFile(path) as archive:
+        name = path.stem
+        return tomllib.loads(archive.read(f"{name}/models/{name}/cards/{name}.toml").decode())
+
+
+def plugin_of(path):
+    return the_plugin(read_archive(path)[0])
+
+
+# --- the zip ---
+
+
+def test_two_builds_have_the_same_bytes(card, tmp_path):
+    first = package(card, LAYERS, NAME, tmp_path / "a.zip")
+    second = package(card, dict(LAYERS), NAME, tmp_path / "b.zip")
+    assert sha(first, "sha256") == sha(second, "sha256")
+    other = package(card, LAYERS | {"V2": "layer1"}, NAME, tmp_path / "c.zip")
+    assert sha(first, "sha256") != sha(other, "sha256")
+
+
+def test_a_package_passes_every_rule_that_reads(card, tmp_path):
+    verdict = check(package(card, LAYERS, NAME, tmp_path), execute=False)
+    assert verdict.passed, verdict.failures
+    assert verdict.of("advice") == ()
+    assert verdict.identifiers == (NAME,)
+
+
+def test_a_package_passes_brainscores_own_tests(card, checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("BRAINSCORE_SUBMISSION_MIRROR", str(checkpoint.parent))
+    verdict = check(package(card, LAYERS, NAME, tmp_path), timeout=600)
+    assert verdict.passed, verdict.failures
+    passed = [finding.rule for finding in verdict.of("ok")]
+    assert {"loads", "area-V1", "area-V2", "area-V4", "area-IT", "behavior"} <= set(passed)
+    assert {"generic-test_look_at_neural_V1", "generic-test_look_at_behavior_probabilities"} <= set(passed)
+    assert len([rule for rule in passed if rule.startswith("own-")]) == 3
+
+
+def test_the_package_holds_one_card_one_map_and_the_plugin_verbatim(card, tmp_path):
+    files = plugin_of(package(card, LAYERS, NAME, tmp_path)).files
+    assert [name for name in files if name.startswith("cards/")] == [f"cards/{NAME}.toml"]
+    assert json.loads(files[f"region_layer_map/{NAME}.json"]) == LAYERS
+    from brainscore_submission import packaging
+
+    for name in ("card.py", "checkpoint.py", "activations.py", "commitment.py", "model.py", "test.py"):
+        assert files[name] == (packaging.PLUGIN / name).read_bytes()
+
+
+def test_the_packed_card_is_the_card_under_its_new_name(card, tmp_path):
+    path = package(card, LAYERS, NAME, tmp_path)
+    (tmp_path / "card.toml").write_bytes(plugin_of(path).files[f"cards/{NAME}.toml"])
+    assert load_card(tmp_path / "card.toml") == replace(card, identifier=NAME, competition_id=None)
+
+
+def test_folders_have_entries_and_nothing_varies_with_the_clock(card, tmp_path):
+    with zipfile.ZipFile(package(card, LAYERS, NAME, tmp_path)) as archive:
+        names = archive.namelist()
+        assert names == sorted(names)
+        assert {f"{NAME}/", f"{NAME}/models/", f"{NAME}/models/{NAME}/"} <= set(names)
+        assert {member.date_time for member in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_requirements_name_what_is_imported_and_nothing_else(card, tmp_path):
+    plugin = plugin_of(package(card, LAYERS, NAME, tmp_path))
+    assert undeclared_imports(plugin) == {}
+    source = b"\n".join(data for name, data in plugin.files.items() if name.endswith(".py")).decode()
+    modules = {"pillow": "PIL", "scikit-learn": "sklearn", "boto3": "boto3"}
+    for requirement in requirements(plugin):
+        module = modules.get(requirement.name, requirement.name)
+        assert f"import {module}" in source or f"from {module}" in source, f"{requirement} is not imported"
+
+
+@pytest.mark.parametrize("number", ["991", "1084", "1095", "crossvit_18_dagger_408_rotation_adv_color"])
+def test_every_card_of_the_paper_is_packed_in_less_than_a_megabyte(number, tmp_path):
+    card = find_card(number)
+    layers = read_layer_map(PROJECT / "layer_maps" / f"{card.identifier}.json")
+    path = package(card, layers, "paper_model_again", tmp_path)
+    assert path.stat().st_size < 1_000_000
+    assert check(path, execute=False).passed
+
+
+# --- weights ---
+
+
+def test_uploaded_weights_are_named_by_place_version_and_hash(card, checkpoint, tmp_path):
+    weights = packed_card(package(card, LAYERS, NAME, tmp_path, LOCATION, weights=checkpoint))["weights"]
+    assert weights["file"] == "mine.pt"
+    assert weights["sha256"] == sha(checkpoint, "sha256")
+    assert weights["sources"] == [
+        {
+            "kind": "s3",
+            "bucket": "brainscore-storage",
+            "key": "brainscore-vision/models/user_1/mine.pt",
+            "version": "abc.123",
+        }
+    ]
+
+
+def test_an_exported_file_is_packed_in_its_own_layout(card, checkpoint, tmp_path):
+    training = {"epoch": 5, "state_dict": {f"module.{k}": v for k, v in torch.load(checkpoint)["state_dict"].items()}}
+    torch.save(training, tmp_path / "training.pt")
+    exported = tmp_path / "mine.pt"
+    export_weights(card, tmp_path / "training.pt", exported)
+    weights = packed_card(package(card, LAYERS, NAME, tmp_path, LOCATION, weights=exported))["weights"]
+    assert (weights["layout"], weights["sha1"]) == ("state_dict", sha(exported, "sha1"))
+
+
+def test_a_location_alone_keeps_the_hash_of_the_card(card, tmp_path):
+    weights = packed_card(package(card, LAYERS, NAME, tmp_path, LOCATION))["weights"]
+    assert weights["sha1"] == card.weights.sha1
+
+
+def test_other_weights_than_the_cards_need_a_location(card, tmp_path):
+    torch.save({"state_dict": {"a": torch.zeros(1)}}, tmp_path / "other.pt")
+    with pytest.raises(UserError, match="not the file the card .* names.*--weights-location"):
+        package(card, LAYERS, NAME, tmp_path, weights=tmp_path / "other.pt")
+
+
+def test_a_card_without_hash_is_pinned_to_the_file_it_fetches(card, checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setenv("BRAINSCORE_SUBMISSION_MIRROR", str(checkpoint.parent))
+    unverified = replace(card, weights=replace(card.weights, sha1=None))
+    weights = packed_card(package(unverified, LAYERS, NAME, tmp_path))["weights"]
+    assert weights["sha256"] == sha(checkpoint, "sha256")
+
+
+def test_a_card_without_hash_at_another_place_cannot_be_verified(card, tmp_path):
+    unverified = replace(card, weights=replace(card.weights, sha1=None))
+    with pytest.raises(UserError, match="states no hash"):
+        package(unverified, LAYERS, NAME, tmp_path, LOCATION)
+
+
+def test_untrained_weights_are_never_packed_or_exported(card, tmp_path):
+    with pytest.raises(UserError, match="untrained"):
+        package(card, LAYERS, NAME, tmp_path, LOCATION, weights="untrained")
+    with pytest.raises(UserError, match="untrained"):
+        export_weights(card, "untrained", tmp_path / "w.pt")
+    without_source = replace(card, weights=replace(card.weights, sources=()))
+    with pytest.raises(UserError, match="no place its weights can be fetched from"):
+        package(without_source, LAYERS, NAME, tmp_path)
+    assert list(tmp_path.glob("*.zip")) == []
+
+
+def test_exported_weights_are_tensors_under_the_networks_names(card, checkpoint, tmp_path):
+    hashes = export_weights(card, checkpoint, tmp_path / "w.pt")
+    assert hashes == {kind: sha(tmp_path / "w.pt", kind) for kind in ("sha1", "sha256")}
+    content = torch.load(tmp_path / "w.pt", weights_only=True)
+    network = timm.create_model("test_resnet")
+    assert list(content) == ["state_dict"]
+    network.load_state_dict(content["state_dict"], strict=True)
+    given = torch.load(checkpoint, weights_only=True)["state_dict"]
+    assert all(torch.equal(given[name], tensor) for name, tensor in content["state_dict"].items())
+
+
+def test_exporting_twice_gives_the_same_file(card, checkpoint, tmp_path):
+    first = export_weights(card, checkpoint, tmp_path / "a.pt")
+    second = export_weights(card, tmp_path / "a.pt", tmp_path / "a2.pt")
+    content = [torch.load(tmp_path / name, weights_only=True)["state_dict"] for name in ("a.pt", "a2.pt")]
+    assert all(torch.equal(content[0][name], content[1][name]) for name in content[0])
+    assert export_weights(card, checkpoint, tmp_path / "a.pt") == first
+    assert set(second) == {"sha1", "sha256"}
+
+
+@pytest.mark.parametrize(
+    ("location", "source"),
+    [
+        ("s3:bucket/a/b.pt@v1", Source("s3", bucket="bucket", key="a/b.pt", version="v1")),
+        ("s3://bucket/b.pt", Source("s3", bucket="bucket", key="b.pt")),
+        ("https://example.org/w.pt?x=1", Source("url", url="https://example.org/w.pt?x=1")),
+    ],
+)
+def test_weights_locations_are_read(location, source):
+    assert parse_weights_location(location) == source
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["", "w.pt", "s3:bucket", "s3:bucket/", "s3:bucket/key with space@v", "s3:b/models/user_<id>/w.pt@V", "ftp://a/b"],
+)
+def test_other_locations_are_refused_with_the_form(location):
+    with pytest.raises(UserError, match="s3:<bucket>/<key>@<version>"):
+        parse_weights_location(location)
+
+
+# --- at the door ---
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("cross-vit", "hyphen.*'cross_vit'"),
+        ("cross vit", "space.*'cross_vit'"),
+        ("custom_model_cv_18_dagger_408", "taken"),
+        ("cv_18_dagger_408_pretrained", "taken"),
+        ("resnet50_tutorial", "taken"),
+        ("9lives", "begin with a letter.*'model_9lives'"),
+        ("a.b", "no dot"),
+        ("../evil", "letters"),
+    ],
+)
+def test_a_name_the_site_would_refuse_is_refused_first(name, problem, card, tmp_path):
+    with pytest.raises(UserError, match=problem):
+        package(card, LAYERS, name, tmp_path)
+    assert list(tmp_path.glob("*.zip")) == []
+
+
+def test_a_layer_that_does_not_exist_is_refused(card, tmp_path):
+    with pytest.raises(UserError, match="layer9"):
+        package(card, LAYERS | {"IT": "layer9"}, NAME, tmp_path)
+    with pytest.raises(UserError, match="IT"):
+        package(card, {"V1": "layer1", "V2": "layer2", "V4": "layer3"}, NAME, tmp_path)
+    with pytest.raises(UserError, match="behaviour"):
+        package(replace(card, behavior_layer=None), LAYERS, NAME, tmp_path)
+
+
+def test_a_missing_folder_is_named(card, tmp_path):
+    with pytest.raises(UserError, match="there is no folder"):
+        package(card, LAYERS, NAME, tmp_path / "absent" / "a.zip")
+
+
+def test_the_plugin_imports_where_this_project_is_not(card, tmp_path):
+    """Its files are imported as a package of another name, with this project made impossible to import."""
+    with zipfile.ZipFile(package(card, LAYERS, NAME, tmp_path)) as archive:
+        archive.extractall(tmp_path)
+    code = (
+        "import sys; sys.modules['brainscore_submission'] = None; "
+        f"sys.path.insert(0, {str(tmp_path / NAME / 'models')!r}); "
+        f"import {NAME}; from brainscore_vision import model_registry; "
+        f"assert list(model_registry) == [{NAME!r}]; import {NAME}.timm_card"
+    )
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, cwd=tmp_path, env={"BS_INSTALL_DEPENDENCIES": "no"})
