@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
+from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
+from brainscore_vision.model_interface import BrainModel
 
 from .gram import surrogate
 from .plugin.errors import UserError
@@ -68,7 +70,7 @@ class RecordedActivations:
         columns = np.concatenate([np.full(block.shape[1], layer) for layer, block in zip(layers, blocks, strict=False)])
         return _assembly(np.concatenate(blocks, axis=1), columns, stimuli, self.identifier)
 
-    def rehearse(self, benchmark: Callable, candidate: object, form: str) -> list[Request]:
+    def rehearse(self, benchmark: Callable, candidate: ModelCommitment, form: str) -> list[Request]:
         """What a benchmark will ask for, found by running it up to its first question.
 
         Parameters
@@ -79,7 +81,7 @@ class RecordedActivations:
         """
         self.form, self.rehearsing = form, []
         try:
-            benchmark(candidate)
+            benchmark(_Rehearsal(candidate))
         except Rehearsed:
             pass
         finally:
@@ -110,6 +112,29 @@ class RecordedActivations:
         new = [path for path in dict.fromkeys(paths) if path not in self._stimuli]
         self._stimuli |= zip(new, read_stimuli(new), strict=True)
         return [self._stimuli[path] for path in paths]
+
+
+class _Rehearsal:
+    """A candidate that goes on after the stimuli a task is learnt on, and stops at those it is tested on."""
+
+    def __init__(self, candidate: ModelCommitment):
+        self._candidate = candidate
+        self._looking = candidate
+        self.visual_degrees = candidate.visual_degrees
+        self.identifier = candidate.identifier
+
+    def start_task(self, task: BrainModel.Task, *args: object, **kwargs: object) -> None:
+        try:
+            self._candidate.start_task(task, *args, **kwargs)
+        except Rehearsed:
+            # The commitment did not come to note that it is at a task: ask its behaviour from now on.
+            self._looking = self._candidate.behavior_model
+
+    def start_recording(self, *args: object, **kwargs: object) -> None:
+        self._candidate.start_recording(*args, **kwargs)
+
+    def look_at(self, *args: object, **kwargs: object) -> object:
+        return self._looking.look_at(*args, **kwargs)
 
 
 class _FieldOfView:

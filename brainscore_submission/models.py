@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from .plugin.activations import ActivationsModel, cache_identifier, model_fingerprint
-from .plugin.card import PREPROCESSINGS, Card, all_cards, find_card
-from .plugin.checkpoint import load_network
+from .plugin.card import PREPROCESSINGS, Card, Weights, all_cards, find_card
+from .plugin.checkpoint import Loaded, load_network
 from .plugin.commitment import AREAS, checked_layer_map, commit, read_layer_map
 from .plugin.errors import UserError, suggest
 from .plugin.fetching import cache_folder
@@ -25,6 +25,7 @@ from .recording import Budget, Recorder
 PACKAGED_LAYER_MAPS = Path(__file__).parent / "layer_maps"
 DEFAULT_LAYER_MAP = "paper"
 TIMM_PREFIX = "timm:"
+GROUND_TRUTH = "demo:ground_truth"
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def open_model(
     device = find_device(device)
     card = _with_preprocessing(describe(name), preprocessing)
     card, areas, map_name = _committed(card, layer_map, layers or {}, require_layers)
-    loaded = load_network(card, weights, cache=cache, progress=progress)
+    loaded = _load(card, weights, cache, progress)
     for layer in {*areas.values(), card.behavior_layer} - {None}:
         module_of(loaded.network, layer)  # an unknown layer is found now, not after the recording
     return Model(
@@ -154,6 +155,8 @@ def open_model(
 
 def describe(name: str) -> Card:
     """The card of a name, without its weights."""
+    if name == GROUND_TRUTH:
+        return ground_truth_card()
     if str(name).startswith(TIMM_PREFIX):
         return timm_card(str(name).removeprefix(TIMM_PREFIX))
     return find_card(name)
@@ -208,6 +211,32 @@ def _layer_map_folders() -> list[Path]:
     return [Path("layer_maps"), PACKAGED_LAYER_MAPS if PACKAGED_LAYER_MAPS.is_dir() else beside]
 
 
+def ground_truth_card() -> Card:
+    """The network that the demo suite's SIMULATED neurons respond with: the calibration of suite and search."""
+    from .demo import ground_truth
+
+    return Card(
+        identifier="demo_ground_truth",
+        architecture=GROUND_TRUTH,
+        weights=Weights(file="none"),
+        preprocessing=ground_truth.PREPROCESSING,
+        title=GROUND_TRUTH,
+        training="built by hand",
+        num_classes=len(ground_truth.objects.OBJECTS),
+        visual_degrees=ground_truth.VISUAL_DEGREES,
+        behavior_layer=ground_truth.BEHAVIOR_LAYER,
+    )
+
+
+def _load(card: Card, weights: str | Path | None, cache: Path | None, progress: Any) -> Loaded:
+    if card.architecture != GROUND_TRUTH:
+        return load_network(card, weights, cache=cache, progress=progress)
+    from .demo.ground_truth import GroundTruthNetwork
+
+    source = "brainscore_submission.demo, no weights"
+    return Loaded(GroundTruthNetwork().eval(), {"source": source, "untrained": False})
+
+
 def _with_preprocessing(card: Card, name: str | None) -> Card:
     if name is None:
         return card
@@ -227,6 +256,8 @@ def _committed(
     given = {area: layer for area, layer in layers.items() if area in AREAS}
     if set(given) == set(AREAS):
         return card, checked_layer_map(given, "--layers"), "given"
+    if card.architecture == GROUND_TRUTH and layer_map == DEFAULT_LAYER_MAP:
+        return card, dict(zip(AREAS, AREAS, strict=True)) | given, "ground truth"  # its layers bear the areas' names
     path = Path(layer_map) if layer_map.endswith(".json") else layer_map_path(card, layer_map)
     if path is None:
         if not required:
@@ -241,9 +272,14 @@ def _no_layer_map(card: Card, name: str) -> str:
     if names:
         return f"model '{card.name}' has no layer map '{name}'.{suggest(name, names)}"
     return (
-        f"model '{card.name}' has no layer map. Give one, --layers V1=…,V2=…,V4=…,IT=…,behavior=…, "
-        f"or search one: python -m analysis.layer_search --model {card.name} --suite demo --write"
+        f"model '{_typed(card)}' has no layer map. Give one, --layers V1=…,V2=…,V4=…,IT=…,behavior=…, "
+        f"or search one: python -m analysis.layer_search --model {_typed(card)} --suite demo --write"
     )
+
+
+def _typed(card: Card) -> str:
+    """What to type after --model: a timm card's title is its name with the prefix."""
+    return card.title if card.title.startswith(TIMM_PREFIX) else card.name
 
 
 def default_cache() -> Path:

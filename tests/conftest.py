@@ -6,6 +6,7 @@ import os
 import tempfile
 
 os.environ["BS_INSTALL_DEPENDENCIES"] = "no"  # Brain-Score would run pip at import otherwise.
+os.environ["TQDM_DISABLE"] = "1"
 # Both are read at import. Brain-Score caches activations and placed stimuli by identifier: never across test runs.
 os.environ["RESULTCACHING_HOME"] = tempfile.mkdtemp(prefix="test-result-caching-")
 os.environ["BRAINSCORE_HOME"] = tempfile.mkdtemp(prefix="test-brain-score-")

@@ -1,0 +1,115 @@
+"""The commands as a user types them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+GROUND_TRUTH = ["--model", "demo:ground_truth", "--suite", "demo"]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def evaluate(cache, tmp_path):
+    """Run evaluate.py in an empty folder."""
+
+    def run(*arguments, check=None):
+        command = [sys.executable, str(ROOT / "evaluate.py"), *arguments]
+        environment = os.environ | {"BRAINSCORE_SUBMISSION_CACHE": str(cache), "COLUMNS": "80"}
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+        if check is not None:
+            assert done.returncode == check, done.stderr
+        return done
+
+    return run
+
+
+def test_the_table_ends_with_the_hierarchy_and_says_simulated(evaluate):
+    done = evaluate(*GROUND_TRUTH, check=0)
+    for text in ("demo.V1-pls", "[SIMULATED]", "Avg", "ρ-hierarchy", "exact two-sided p", "SIMULATED recordings"):
+        assert text in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_json_is_one_object_and_nothing_else_on_standard_output(evaluate):
+    done = evaluate(*GROUND_TRUTH, "--json", check=0)
+    facts = json.loads(done.stdout)
+    assert set(facts["areas"]) == {"V1", "V2", "V4", "IT", "behavior"}
+    assert facts["average"] == pytest.approx(sum(facts["areas"].values()) / 5)
+    assert facts["simulated"] is True
+    assert facts["untrained"] is False
+    assert len(facts["records"]) == 5
+
+
+def test_kill_minus_9_then_the_same_command_gives_the_uninterrupted_table(evaluate, cache, tmp_path):
+    whole = json.loads(evaluate(*GROUND_TRUTH, "--json", "--results", "whole", check=0).stdout)
+    command = [sys.executable, str(ROOT / "evaluate.py"), *GROUND_TRUTH, "--results", "killed"]
+    environment = os.environ | {"BRAINSCORE_SUBMISSION_CACHE": str(cache)}
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 300
+    while not list((tmp_path / "killed").rglob("*.json")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "killed").rglob("*.json")}
+    assert finished
+    resumed = json.loads(evaluate(*GROUND_TRUTH, "--json", "--results", "killed", check=0).stdout)
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    for part in ("areas", "areas_2022", "average", "hierarchy"):
+        assert resumed[part] == whole[part]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--model", "992"], 1, "unknown model '992'. Did you mean 991?"),
+        (["--model", "991", "--suite", "dmo"], 1, "unknown suite 'dmo'. Did you mean demo?"),
+        (["--model", "991", "--device", "cuda:7", "--suite", "demo"], 1, "unknown device 'cuda:7'"),
+        ([*GROUND_TRUTH, "--engine", "gramm"], 1, "unknown engine 'gramm'. Did you mean gram?"),
+        ([*GROUND_TRUTH, "--layers", "V1"], 1, "--layers: 'V1' is not of the form area=layer"),
+        ([*GROUND_TRUTH, "--layers", "V1=V9"], 1, "unknown layer 'V9'"),
+        ([*GROUND_TRUTH, "--memory", "lots"], 1, "'lots' is not a size"),
+        ([*GROUND_TRUTH, "--precision", "float8"], 1, "unknown precision 'float8'"),
+        (["--model", "demo:ground_truth", "--benchmark", "demo.V3-pls"], 1, "unknown benchmark 'demo.V3-pls'"),
+        (["--model", "991", "--weights", "absent.pt", "--suite", "demo"], 1, "absent.pt"),
+        (["--model", "991", "--recordings", "absent"], 1, "absent"),
+        ([], 2, "--model 991"),
+        (["--model", "991", "--batch-size", "0"], 2, "batch-size"),
+    ],
+)
+def test_wrong_input_is_one_or_two_lines_and_an_exit_code(evaluate, tmp_path, arguments, code, message):
+    done = evaluate(*arguments, check=code)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    if code == 1:
+        assert done.stderr.count("\n") <= 2, done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_models_are_listed_with_published_averages(evaluate):
+    done = evaluate("--list-models", check=0)
+    for text in ("991", "1084", "1095", "1057", "0.488", "crossvit_18_dagger_408_rotation_adv_color"):
+        assert text in done.stdout
+
+
+@pytest.mark.parametrize("command", [[], ["evaluate"], ["package"], ["check"], ["weights"], ["recordings", "check"]])
+def test_every_command_explains_itself(command):
+    code = "from brainscore_submission.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command, "--help"], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert not command or "Example" in done.stdout
