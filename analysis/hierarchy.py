@@ -118,25 +118,30 @@ def record_estimates(profiles: Sequence[Profile], areas=AREAS) -> tuple[list[Est
     """Own models under each formula, and a line for each left out."""
     found, warnings = [], []
     for profile in profiles:
+        refused = {}
         for formula in FORMULAS:
-            origin = {"model": profile.model, "suite": profile.suite, "formula": formula}
-            flags = {"untrained": profile.untrained, "simulated": profile.simulated}
-            kinds = sorted({profile.over[area] for area in areas if area in profile.over})
             try:
-                one = estimate(
-                    profile.values[formula],
-                    profile.resamples[formula],
-                    areas,
-                    over=" or ".join(kinds),
-                    **origin,
-                    **flags,
-                )
+                found.append(_of_profile(profile, formula, areas))
             except UserError as error:
-                reason = str(error).splitlines()[0]
-                warnings.append(f"no rho for {profile.model} on {profile.suite}, formula {formula}: {reason}")
-                continue
-            found.append(one)
+                refused.setdefault(str(error).splitlines()[0], []).append(formula)
+        for reason, formulas in refused.items():
+            under = "" if len(formulas) == len(FORMULAS) else f", formula {' and '.join(formulas)}"
+            warnings.append(f"no rho for {profile.model} on {profile.suite}{under}: {reason}")
     return found, warnings
+
+
+def _of_profile(profile, formula, areas):
+    return estimate(
+        profile.values[formula],
+        profile.resamples[formula],
+        areas,
+        model=profile.model,
+        suite=profile.suite,
+        formula=formula,
+        over=" or ".join(sorted({profile.over[area] for area in areas if area in profile.over})),
+        untrained=profile.untrained,
+        simulated=profile.simulated,
+    )
 
 
 @dataclass(frozen=True)

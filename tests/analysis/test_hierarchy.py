@@ -15,8 +15,8 @@ from brainscore_submission.published import PUBLISHED
 from brainscore_submission.records import read_folder
 
 
-def estimates_of(folder, **options):
-    return record_estimates(profiles_of(read_folder(folder)[0], **options)[0])
+def estimates_of(folder):
+    return record_estimates(profiles_of(read_folder(folder)[0], n_resamples=300)[0])
 
 
 def test_the_papers_column_is_recomputed_with_the_old_formula():
@@ -115,7 +115,8 @@ def test_a_missing_area_is_refused_not_ranked_over_three():
 
 
 def invoke(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    fewer = [] if "--resamples" in arguments else ["--resamples", "200"]
+    return CliRunner().invoke(app, [*map(str, arguments), *fewer])
 
 
 def spoil(folder, name, **changes):

@@ -1,0 +1,260 @@
+"""Figures of profiles, hierarchies and layer searches. Each says UNTRAINED or SIMULATED where it must.
+
+A function makes one matplotlib figure; `save` writes it as SVG and PNG. Nothing here reads records.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from brainscore_submission.published import CAVEAT
+
+from .hierarchy import Estimate
+from .profiles import AREAS, FORMULA_LABELS, Profile, marks
+
+STYLE = Path(__file__).with_name("figures.mplstyle")
+MARKS = ("UNTRAINED", "SIMULATED")
+MARK_COLOR = "#b00020"
+_HEAT_LABELS = 40
+
+
+def style():
+    """Context in which every figure is drawn and saved, the reader's own settings aside."""
+    return mpl.rc_context(fname=STYLE)
+
+
+def save(figure: Figure, folder, name: str) -> list[Path]:
+    """Write a figure as `name`.svg and `name`.png."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{name}.svg", folder / f"{name}.png"]
+    with style():
+        for path in paths:
+            stamp = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+            figure.savefig(path, metadata=stamp)
+    return paths
+
+
+def area_profile(profiles: Sequence[Profile], formula: str = "today") -> Figure:
+    """Score by area of several models on one suite, with 95 % intervals."""
+    with style():
+        areas = [area for area in AREAS if any(area in profile.values[formula] for profile in profiles)]
+        figure = Figure(figsize=(5.2, 3.2 + 0.17 * len(profiles)))
+        axes = figure.add_subplot()
+        step = min(0.06, 0.5 / len(profiles))
+        for number, profile in enumerate(profiles):
+            shift = step * (number - (len(profiles) - 1) / 2)
+            _one_profile(axes, profile, formula, areas, shift, look(number))
+        axes.set_xticks(range(len(areas)), areas)
+        axes.set_xlabel("area, shallow to deep")
+        axes.set_ylabel(f"score {FORMULA_LABELS[formula]}")
+        axes.axhline(0, color="#5a636d", linewidth=0.8)
+        figure.legend(loc="outside lower left", ncols=1)
+        return titled(figure, f"Score by area, suite {profiles[0].suite}", marks(profiles))
+
+
+def _one_profile(axes, profile, formula, areas, shift, drawn):
+    mine = [area for area in areas if area in profile.values[formula]]
+    x = np.array([areas.index(area) for area in mine]) + shift
+    y = np.array([profile.values[formula][area] for area in mine])
+    for at, area in zip(x, mine, strict=True):
+        interval = profile.interval(formula, area)
+        if interval is not None:
+            axes.plot([at, at], interval, color=drawn["color"], linewidth=1.2, marker="")
+    # Behaviour is no area of the hierarchy: no line leads there.
+    neural = [index for index, area in enumerate(mine) if area != "behavior"]
+    axes.plot(x[neural], y[neural], label=label(profile), **drawn)
+    axes.plot(np.delete(x, neural), np.delete(y, neural), **drawn | {"linestyle": ""})
+
+
+def hierarchy_slopes(estimates: Sequence[Estimate], models: Sequence[str] | None = None) -> Figure:
+    """Rank of each area's score over its depth; without ties the slope of the line is rho.
+
+    Parameters
+    ----------
+    estimates : of one suite under one formula
+    models : all models of the suite, so that each keeps its colour where another has no rho
+    """
+    models = list(models or [one.model for one in estimates])
+    with style():
+        figure, panels = _panels(len(estimates), height=1.75)
+        for axes, one in zip(panels, estimates, strict=True):
+            _one_slope(axes, one, look(models.index(one.model)))
+        figure.supxlabel("depth", fontsize=10)
+        figure.supylabel("rank of the score", fontsize=10)
+        words = [mark for mark in MARKS if any(mark in one.marks for one in estimates)]
+        return titled(figure, f"ρ as slope over depth, {FORMULA_LABELS[estimates[0].formula]}", words)
+
+
+def _panels(count, height):
+    """A figure of `count` small panels, two in a row, and the panels."""
+    columns = min(2, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(5.2, 0.9 + height * rows))
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes in panels.flat[count:]:
+        axes.set_axis_off()
+    for axes in panels.flat[max(count - columns, 0) : count]:
+        axes.tick_params(labelbottom=True)  # shared axes label the last row only, which may have gaps
+    return figure, list(panels.flat[:count])
+
+
+def _one_slope(axes, one, drawn):
+    areas, scores = list(one.scores), np.array(list(one.scores.values()))
+    depth = np.arange(1, len(areas) + 1)
+    rank = pd.Series(scores).rank().to_numpy()
+    axes.plot(depth, rank, **drawn | {"linestyle": ""})
+    rho = one.hierarchy.rho
+    if rho is not None:
+        slope = rho * rank.std() / depth.std()
+        axes.plot(depth, rank.mean() + slope * (depth - depth.mean()), color=drawn["color"], marker="")
+    axes.set_xticks(depth, areas)
+    axes.set_yticks(depth)
+    axes.set_ylim(0.5, len(areas) + 0.5)
+    axes.set_title(f"{short(one.model, limit=36)}\n{rho_text(one)}")
+
+
+def rho_text(one: Estimate) -> str:
+    """Rho and its interval in a few signs.
+
+    Examples
+    --------
+    >>> from analysis.hierarchy import published_estimates
+    >>> rho_text(published_estimates()[6])
+    'ρ +0.8 [+0.8, +0.8]'
+    """
+    if one.hierarchy.rho is None:
+        return "ρ undefined"
+    text = f"ρ {one.hierarchy.rho:+.1f}" + (" (ties)" if one.hierarchy.ties else "")
+    interval = "" if one.interval is None else f" [{one.interval[0]:+.1f}, {one.interval[1]:+.1f}]"
+    return (text + interval).replace("-", "−")
+
+
+def neuroid_distributions(profiles: Sequence[Profile]) -> Figure | None:
+    """Distribution of r over neuroids: one violin per model and benchmark, with median and quartiles.
+
+    Returns None where no record kept its neuroids.
+    """
+    area_of = {name: profile.area_of[name] for profile in profiles for name in profile.neuroid_r}
+    if not area_of:
+        return None
+    known = {area: depth for depth, area in enumerate(AREAS)}
+    shown = sorted(area_of, key=lambda name: (known.get(area_of[name], len(known)), name))
+    with style():
+        figure = Figure(figsize=(5.2, 0.9 + len(shown) * (0.35 + 0.2 * len(profiles))))
+        panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, benchmark in zip(panels, shown, strict=True):
+            _one_distribution(axes, profiles, benchmark)
+        panels[-1].set_xlabel("r of a neuroid, mean over splits (signed)")
+        handles = panels[0].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside lower left", ncols=1)
+        return titled(figure, "r over neuroids: median and quartiles", marks(profiles))
+
+
+def _one_distribution(axes, profiles, benchmark):
+    for row, profile in enumerate(profiles):
+        drawn = look(row)
+        r = profile.neuroid_r.get(benchmark, np.array([]))
+        r = r[np.isfinite(r)]
+        height = len(profiles) - row
+        if len(r) > 1 and np.ptp(r) > 0:
+            (body,) = axes.violinplot([r], [height], orientation="horizontal", widths=0.9, showextrema=False)["bodies"]
+            body.set(facecolor=drawn["color"], alpha=0.35, edgecolor="none")
+        if len(r):
+            axes.plot(np.percentile(r, [25, 75]), [height, height], color=drawn["color"], marker="")
+        median = [np.median(r)] if len(r) else []
+        axes.plot(median, [height] * len(median), label=label(profile), **drawn)
+    axes.axvline(0, color="#5a636d", linewidth=0.8)
+    axes.set_yticks([])
+    axes.grid(True, axis="x")
+    axes.set_ylabel(benchmark.removesuffix("-pls"), rotation=0, ha="right", va="center", fontsize=9)
+
+
+def layer_search_map(table: pd.DataFrame, model: str, found_on: Sequence[str] = ()) -> Figure:
+    """Heat map of a layer search: layers by depth, areas, score; the best layer of each area is framed.
+
+    Parameters
+    ----------
+    table : DataFrame with columns layer, depth, area, score
+    model : str
+    found_on : marks, e.g. ("SIMULATED",)
+    """
+    scores = table.pivot_table(index=["depth", "layer"], columns="area", values="score").sort_index()
+    scores = scores[[area for area in AREAS if area in scores] or list(scores)]
+    layers = list(scores.index.get_level_values("layer"))
+    with style():
+        figure = Figure(figsize=(5.2, 1.2 + 0.13 * min(len(layers), _HEAT_LABELS)))
+        axes = figure.add_subplot()
+        mesh = axes.pcolormesh(np.ma.masked_invalid(scores.to_numpy()), edgecolors="face", linewidth=0.3)
+        for column, area in enumerate(scores):
+            best = int(np.nanargmax(scores[area].to_numpy()))
+            axes.add_patch(Rectangle((column, best), 1, 1, fill=False, edgecolor="#d55e00", linewidth=2))
+        step = -(-len(layers) // _HEAT_LABELS)
+        axes.set_yticks(np.arange(0, len(layers), step) + 0.5, layers[::step], fontsize=7.5)
+        axes.set_xticks(np.arange(scores.shape[1]) + 0.5, list(scores))
+        axes.invert_yaxis()
+        axes.grid(False)
+        bar = figure.colorbar(mesh, label="score", shrink=0.5)
+        bar.solids.set(rasterized=False, edgecolor="face")  # vector, so that a page needs no embedded image
+        axes.set_xlabel("area; the best layer is framed")
+        return titled(figure, f"Layer search\n{short(model)}", found_on)
+
+
+def published_against_own(lined_up: pd.DataFrame) -> Figure:
+    """The paper's values beside own ones under the same, old formula; other data, so never one scale of merit.
+
+    Parameters
+    ----------
+    lined_up : DataFrame, from `analysis.published.line_up`, of one suite
+    """
+    models = list(lined_up["model"].unique())
+    with style():
+        figure, panels = _panels(len(models), height=1.7)
+        for axes, model in zip(panels, models, strict=True):
+            mine = lined_up[lined_up["model"] == model]
+            axes.plot(mine["area"], mine["published"], "s", color="#5c5c5c", fillstyle="none", label=CAVEAT)
+            axes.plot(mine["area"], mine["own_2022"], "o", color="#0072b2", label="own, same formula, other data")
+            axes.set_title(short(model, limit=36))
+            axes.margins(x=0.12)
+        figure.supylabel("score (r/c)²", fontsize=10)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=1)
+        flags = [mark for mark in MARKS if lined_up[mark.lower()].any()]
+        return titled(figure, f"Published beside own, suite {lined_up['suite'].iloc[0]}", flags)
+
+
+def look(number: int) -> dict:
+    """Colour, marker and line of the model with this number; 7 colours, then other markers, then dashes."""
+    cycle = list(mpl.rcParams["axes.prop_cycle"])
+    again, place = divmod(number, len(cycle))
+    marker = cycle[(place + 3 * again) % len(cycle)]["marker"]
+    return {"color": cycle[place]["color"], "marker": marker, "linestyle": ("-", "--", ":")[again % 3]}
+
+
+def label(profile: Profile) -> str:
+    """Legend entry of a model, with its mark."""
+    return short(profile.model) + (" [UNTRAINED]" if profile.untrained else "")
+
+
+def short(model: str, limit: int = 40) -> str:
+    """A model's name, cut in the middle where it is long.
+
+    Examples
+    --------
+    >>> short("a" * 50, limit=11)
+    'aaaaa…aaaaa'
+    """
+    half = (limit - 1) // 2
+    return model if len(model) <= limit else f"{model[:half]}…{model[-half:]}"
+
+
+def titled(figure: Figure, title: str, words: Iterable[str]) -> Figure:
+    """Put the title over the figure, and UNTRAINED, SIMULATED into the upper right corner."""
+    figure.suptitle(title, x=0.01, ha="left")
+    if words := list(words):
+        figure.text(0.995, 0.995, " · ".join(words), ha="right", va="top", color=MARK_COLOR, weight="bold")
+    return figure

@@ -1,0 +1,85 @@
+"""A figure as SVG inside an HTML page: colours follow the page's theme, ids do not clash, nothing is loaded."""
+
+import io
+import re
+import xml.etree.ElementTree as ET
+
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from .figures import style
+
+_SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
+
+# Colours of figures.mplstyle -> variables of templates/report.css, where both themes define them.
+VARIABLES = {
+    "1b1f24": "ink",
+    "5a636d": "muted",
+    "dcd8cf": "rule",
+    "b00020": "mark",
+    "0072b2": "series-1",
+    "d55e00": "series-2",
+    "00875f": "series-3",
+    "b8588f": "series-4",
+    "5c5c5c": "series-5",
+    "b87700": "series-6",
+    "2589bd": "series-7",
+}
+
+
+def inline_svg(figure: Figure, name: str, description: str) -> Markup:
+    """SVG text of a figure for an HTML page.
+
+    Parameters
+    ----------
+    figure : Figure
+    name : str
+        Unique on the page; goes before every id.
+    description : str
+        Read out by screen readers.
+
+    Returns
+    -------
+    Markup
+    """
+    ET.register_namespace("", _SVG)
+    ET.register_namespace("xlink", _XLINK)
+    root = ET.fromstring(_svg_text(figure))
+    _drop(root, {"metadata", "style"})
+    for attribute in ("width", "height", "version"):
+        root.attrib.pop(attribute, None)
+    title = ET.Element(f"{{{_SVG}}}title", {"id": "title"})
+    title.text = description
+    root.insert(0, title)
+    root.attrib |= {"role": "img", "aria-labelledby": "title"}
+    text = ET.tostring(root, encoding="unicode")
+    return Markup(_themed(_renamed(text, name)))
+
+
+def _svg_text(figure):
+    buffer = io.StringIO()
+    with style():
+        figure.savefig(buffer, format="svg", facecolor="none", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def _drop(element, tags):
+    for child in list(element):
+        if child.tag.removeprefix(f"{{{_SVG}}}") in tags:
+            element.remove(child)
+        else:
+            _drop(child, tags)
+
+
+def _renamed(text, name):
+    text = re.sub(r'\b(id|aria-labelledby)="([^"]+)"', rf'\1="{name}-\2"', text)
+    return re.sub(r'(url\(#|href="#)', rf"\1{name}-", text)
+
+
+def _themed(text):
+    def variable(match):
+        found = VARIABLES.get(match[1].lower())
+        return f"var(--{found})" if found else match[0]
+
+    text = re.sub(r"#([0-9a-fA-F]{6})\b", variable, text)
+    return re.sub(r"font: ((?:\w+ )*[\d.]+px) [^;\"]+", r"font: \1 var(--sans)", text)

@@ -1,0 +1,263 @@
+"""Records of a folder as everything the report says, before it is laid out: plain values and figures."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from brainscore_submission.benchmarks import find_suite
+from brainscore_submission.plugin.errors import UserError
+from brainscore_submission.published import CAVEAT
+from brainscore_submission.records import read_folder
+from brainscore_submission.uncertainty import N_RESAMPLES, percentiles
+
+from . import figures
+from .hierarchy import Comparison, Estimate, comparisons, record_estimates
+from .profiles import AREAS, Profile, marks, profiles_of
+from .published import line_up, public_targets
+
+WHY_WIDER = (
+    "Brain-Score's own standard error is smaller because its splits overlap: they share most images and all "
+    "neuroids, so it tells how the score moves with the choice of split, not with other neuroids or images."
+)
+_LAYER_SEARCH_COLUMNS = {"layer", "depth", "area", "score"}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Score of a model minus that of the reference in one area, resampled together."""
+
+    area: str
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure and what stands around it."""
+
+    name: str
+    figure: Figure
+    caption: str
+
+
+@dataclass(frozen=True)
+class SuiteSummary:
+    """Everything about one suite."""
+
+    name: str
+    marks: tuple[str, ...]
+    profiles: list[Profile]
+    areas: list[str]
+    averages: dict[str, float | None]
+    estimates: list[Estimate]
+    comparisons: list[Comparison]
+    reference: str | None
+    differences: dict[str, list[Difference]]
+    lined_up: pd.DataFrame
+    figures: list[Shown]
+    records: pd.DataFrame
+
+    def estimate(self, model: str, formula: str = "today") -> Estimate | None:
+        """The rho-hierarchy of a model, or None where an area is missing."""
+        found = [one for one in self.estimates if (one.model, one.formula) == (model, formula)]
+        return found[0] if found else None
+
+    def best(self, area: str) -> float | None:
+        """The highest score of an area."""
+        scores = [p.values["today"][area] for p in self.profiles if area in p.values["today"]]
+        return max(scores, default=None)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Everything the report says."""
+
+    results: str
+    marks: tuple[str, ...]
+    suites: list[SuiteSummary]
+    records: pd.DataFrame
+    targets: pd.DataFrame
+    searches: list[Shown]
+    sentences: list[str]
+    caveats: list[str]
+    warnings: list[str]
+    n_resamples: int
+    seed: int
+
+
+def summarise(results, *, n_resamples=N_RESAMPLES, seed=0) -> Summary:
+    """Read a folder of records and work out everything the report says.
+
+    Raises
+    ------
+    UserError
+        The folder does not exist or holds no usable record.
+    """
+    table, unread = read_folder(results)
+    if table.empty:
+        more = f" {len(unread)} file(s) could not be used, first: {unread[0]}" if unread else ""
+        raise UserError(f"no usable record under {results}.{more}\nScore a model: python evaluate.py --model 991")
+    profiles, gaps = profiles_of(table, n_resamples=n_resamples, seed=seed)
+    estimates, left_out = record_estimates(profiles)
+    suites = [_suite(name, profiles, estimates, table) for name in dict.fromkeys(p.suite for p in profiles)]
+    searches, unread_searches = layer_searches(Path(results), table)
+    return Summary(
+        results=str(results),
+        marks=marks(profiles),
+        suites=suites,
+        records=table,
+        targets=public_targets(table),
+        searches=searches,
+        sentences=[sentence for suite in suites for sentence in _sentences(suite)],
+        caveats=_caveats(suites),
+        warnings=[*unread, *gaps, *left_out, *unread_searches],
+        n_resamples=n_resamples,
+        seed=seed,
+    )
+
+
+def _suite(name, profiles, estimates, table):
+    mine = [profile for profile in profiles if profile.suite == name]
+    ranked = [one for one in estimates if one.suite == name]
+    areas = [area for area in AREAS if any(area in profile.values["unceiled"] for profile in mine)]
+    averages = {profile.model: _average(profile) for profile in mine}
+    reference = _reference(mine, averages)
+    lined_up = line_up(mine)
+    return SuiteSummary(
+        name=name,
+        marks=marks(mine),
+        profiles=mine,
+        areas=areas,
+        averages=averages,
+        estimates=ranked,
+        comparisons=comparisons([one for one in ranked if one.formula == "today"]),
+        reference=None if reference is None else reference.model,
+        differences={p.model: _differences(p, reference) for p in mine if reference and p is not reference},
+        lined_up=lined_up,
+        figures=_figures(name, mine, ranked, lined_up),
+        records=table[table["suite"] == name],
+    )
+
+
+def _average(profile):
+    """Mean of the five areas; None where one is missing, never a mean over fewer."""
+    scores = [profile.values["today"].get(area) for area in AREAS]
+    return None if any(score is None for score in scores) else float(np.mean(scores))
+
+
+def _reference(profiles, averages):
+    """Whom to compare with: 991 if it is there, else the highest average; nobody where there is but one model."""
+    if len(profiles) < 2:
+        return None
+    joint = [profile for profile in profiles if profile.competition_id == 991]
+    return joint[0] if joint else max(profiles, key=lambda profile: averages[profile.model] or -1)
+
+
+def _differences(profile, reference):
+    found = []
+    for area in AREAS:
+        a, b = profile.resamples["today"].get(area), reference.resamples["today"].get(area)
+        if a is not None and b is not None:
+            observed = profile.values["today"][area] - reference.values["today"][area]
+            found.append(Difference(area, observed, *percentiles(a - b)))
+    return found
+
+
+def _figures(name, profiles, estimates, lined_up):
+    shown = []
+    ceiled = [profile for profile in profiles if profile.values["today"]]
+    if ceiled:
+        caption = "Bars: 95 % intervals. Behaviour is no level of the hierarchy, so no line leads there."
+        shown.append(Shown(f"area-profile-{name}", figures.area_profile(ceiled), caption))
+    today = [one for one in estimates if one.formula == "today"]
+    if today:
+        models = [profile.model for profile in profiles]
+        caption = (
+            "Points: rank of each area's score. Without ties the slope of the line is ρ; in brackets its interval."
+        )
+        shown.append(Shown(f"hierarchy-{name}", figures.hierarchy_slopes(today, models), caption))
+    distribution = figures.neuroid_distributions(profiles)
+    if distribution is not None:
+        caption = "Signed r of each neuroid, before ceiling. The score is made from their median."
+        shown.append(Shown(f"neuroids-{name}", distribution, caption))
+    if not lined_up.empty:
+        caption = f"Squares: {CAVEAT}. Dots: own, the same formula, other data. Compare shapes, not heights."
+        shown.append(Shown(f"published-{name}", figures.published_against_own(lined_up), caption))
+    return shown
+
+
+def layer_searches(results: Path, table: pd.DataFrame) -> tuple[list[Shown], list[str]]:
+    """A heat map for each layer search under the folder, and a line for each that could not be read."""
+    shown, warnings = [], []
+    for path in sorted(results.rglob("layer_search/table.csv")):
+        try:
+            search = pd.read_csv(path)
+        except (ValueError, OSError) as error:
+            warnings.append(f"left out: {path}: {error}")
+            continue
+        missing = sorted(_LAYER_SEARCH_COLUMNS - set(search.columns))
+        if missing or search["score"].isna().all():
+            warnings.append(f"left out: {path}: {'missing column ' + ', '.join(missing) if missing else 'no score'}")
+            continue
+        folder = path.parent.parent.name
+        mine = table[[record.parent.parent.name == folder for record in table["path"]]]
+        words = [mark for mark in figures.MARKS if not mine.empty and mine[mark.lower()].any()]
+        model = folder if mine.empty else mine["model"].iloc[0]
+        shown.append(Shown(f"layer-search-{folder}", figures.layer_search_map(search, model, words), str(path)))
+    return shown, warnings
+
+
+def _sentences(suite):
+    """What a reader should take away of a suite, in a few plain sentences."""
+    count = len(suite.profiles)
+    yield f"Suite {suite.name}: {count} model{'s' * (count != 1)}, areas {', '.join(suite.areas)}."
+    averages = {model: value for model, value in suite.averages.items() if value is not None}
+    if averages and count > 1:
+        best = max(averages, key=averages.get)
+        yield f"Highest average of the five areas: {best}, {averages[best]:.3f}."
+    today = [one for one in suite.estimates if one.formula == "today"]
+    for one in today if count == 1 else []:
+        yield f"ρ-hierarchy: {figures.rho_text(one)}, exact two-sided p = {one.hierarchy.p_two_sided:.3f}."
+    if count > 1 and today:
+        positive = [one for one in today if (one.hierarchy.rho or 0) > 0]
+        sure = [one for one in positive if one.interval is not None and one.interval[0] > 0]
+        yield (
+            f"Scores rise with depth (ρ > 0) in {len(positive)} of {len(today)} models; "
+            f"the interval leaves out 0 in {len(sure)} of them."
+        )
+
+
+def _caveats(suites):
+    found = []
+    if any("SIMULATED" in suite.marks for suite in suites):
+        found.append(
+            "SIMULATED: the recordings are made by a program. They check the machinery and say nothing of brains."
+        )
+    if any("UNTRAINED" in suite.marks for suite in suites):
+        found.append("UNTRAINED: a network with random weights; its scores are a baseline, not a result.")
+    if any(suite.name == "public" for suite in suites):
+        found.append(find_suite("public").caveat)
+    over = {kind for suite in suites for profile in suite.profiles for kind in profile.over.values()}
+    if "normal" in over:
+        found.append(
+            "Where a record keeps no neuroids (behaviour, for one) the interval is ±1.96 of Brain-Score's own error, "
+            "and too narrow."
+        )
+    return [
+        *found,
+        WHY_WIDER,
+        "Intervals come from drawing neuroids and images again; the regression is not fitted again and the ceiling is "
+        "held fixed. In simulations with known truth the 95 % interval held it in 96 % of data sets.",
+        "With four areas the smallest two-sided p of ρ is 2/24 = .083: no ρ is significant at .05. Read its interval.",
+        "r²/c and (r/c)² square the sign away: a negative r scores positive. The table of records shows signed r.",
+        f"The paper's values are {CAVEAT}. Public data cannot reproduce them.",
+    ]

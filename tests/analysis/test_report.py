@@ -1,0 +1,314 @@
+"""The page: complete, readable, self-contained; and nothing is left out of it silently."""
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import analysis
+from analysis.inline_svg import VARIABLES
+from analysis.report import TEMPLATES, app, html, markdown, rerun_command
+from analysis.summary import WHY_WIDER, summarise
+from brainscore_submission.plugin.errors import UserError
+from brainscore_submission.records import read_folder
+
+CSS = (TEMPLATES / "report.css").read_text(encoding="utf-8")
+VOID = {"meta", "br", "wbr", "hr", "img", "link", "input"}
+
+
+@pytest.fixture(scope="module")
+def summary(demo_results):
+    return summarise(demo_results, n_resamples=200)
+
+
+@pytest.fixture(scope="module")
+def page(summary):
+    return html(summary)
+
+
+class Reader(HTMLParser):
+    """Collects tags and text, and checks that tags close in order and ids are unique."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.tags, self.ids, self.words = [], [], [], []
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.ids += [value for name, value in attrs if name == "id"]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_the_page_is_well_formed_with_unique_ids(page):
+    reader = Reader(page)
+    assert len(reader.ids) == len(set(reader.ids))
+    targets = re.findall(r'(?:url\(#|href="#)([^)"]+)', page) + re.findall(r'aria-labelledby="([^"]+)"', page)
+    assert set(targets) <= set(reader.ids)
+
+
+def test_nothing_is_loaded_from_anywhere(page):
+    reader = Reader(page)
+    loading = {"script", "link", "iframe", "img", "image", "object", "embed", "video", "audio", "source", "base"}
+    assert not loading & {tag for tag, _ in reader.tags}
+    for tag, attributes in reader.tags:
+        for name, value in attributes.items():
+            if name in ("src", "href", "xlink:href", "action", "data", "srcset", "poster"):
+                assert value.startswith("#"), (tag, name, value)
+            assert "url(" not in (value or "") or "url(#" in value
+    assert "@import" not in page and "url(" not in CSS
+    assert "default-src 'none'; style-src 'unsafe-inline'" in page  # the browser holds it too
+
+
+def test_the_page_shows_every_score_with_its_interval(summary, page):
+    text = re.sub(r"<[^>]+>", "", page)
+    for record in summary.records.itertuples():
+        assert f"{record.score:.3f}" in text
+        assert f"{record.interval[0]:.3f} to {record.interval[1]:.3f}" in text
+        assert record.fingerprint in text
+    for profile in summary.suites[0].profiles:
+        assert profile.model in text
+
+
+def test_the_interval_of_the_table_is_the_one_of_the_record(demo_results):
+    whole = summarise(demo_results)
+    for record in whole.records.itertuples():
+        profile = next(one for one in whole.suites[0].profiles if one.model == record.model)
+        if record.interval_over != "normal":
+            assert profile.interval("today", record.area) == pytest.approx(record.interval, abs=1e-4)
+
+
+def test_simulated_stands_in_the_title_every_suite_and_every_figure(summary, page):
+    assert re.search(r"<h1>[^\n]*SIMULATED", page)
+    assert re.search(r'<h2 id="suite-1">[^\n]*SIMULATED', page)
+    for figure in re.findall(r"<figure.*?</figure>", page, flags=re.S):
+        assert "SIMULATED" in figure
+    assert any("SIMULATED" in caveat for caveat in summary.caveats)
+
+
+def test_untrained_stands_beside_the_model(own_results):
+    change(own_results, "demo.V1-pls.json", weights={"source": "untrained", "untrained": True, "seed": 3})
+    summary = summarise(own_results, n_resamples=100)
+    text = html(summary)
+    assert re.search(r"<h1>[^\n]*UNTRAINED", text)
+    assert "random, seed 3" in text and "--weights untrained" in text
+    assert "**UNTRAINED**" in markdown(summary)
+
+
+def test_the_page_says_how_and_from_what(summary, page):
+    for fact in ("python evaluate.py --model 991 --suite demo", "brainscore_vision 2.4.2", "blocks.1.blocks.1.4.norm2"):
+        assert fact in page
+    assert "sha256 " + "ab" * 32 in page
+    assert WHY_WIDER.split("'")[0] in page and "overlap" in page
+    assert "published 2022, private data, old formula" in page
+
+
+def test_text_of_records_cannot_become_markup(own_results):
+    change(own_results, "demo.V1-pls.json", layer="<script>alert(1)</script>", notes=["<b>&"])
+    text = html(summarise(own_results, n_resamples=100))
+    assert "<script" not in text and "&lt;script&gt;" in text and "&lt;b&gt;&amp;" in text
+
+
+def test_faulty_records_are_named_on_the_page_and_on_the_terminal(own_results, tmp_path):
+    spoiled = [
+        change(own_results, "demo.V1-pls.json", area=...),
+        change(own_results, "demo.V2-pls.json", raw=float("nan")),
+        change(own_results, "demo.V4-pls.json", colour="red"),
+    ]
+    spoiled.append(own_results / "crossvit_18_dagger_408_adv/demo/demo.IT-pls.json")
+    spoiled[-1].write_text("{")
+    answer = invoke(own_results, "-o", tmp_path / "report.html")
+    assert answer.exit_code == 0
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for path in spoiled:
+        assert str(path) in text and str(path) in answer.stderr
+
+
+def change(folder, name, **changes):
+    path = sorted(folder.rglob(name))[0]
+    fields = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in fields.items() if value is not ...}))
+    return path
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, [*map(str, arguments), "--resamples", "100"])
+
+
+def test_no_access_and_unceiled_are_shown_as_such(own_results):
+    blank = ["score", "score_2022", "raw", "interval", "score_error", "score_2022_error", "raw_error"]
+    change(own_results, "demo.IT-pls.json", status="no access", reason="needs credentials", **dict.fromkeys(blank))
+    unceiled = ["score", "score_2022", "ceiling", "interval", "score_error", "score_2022_error"]
+    change(own_results, "demo.V4-pls.json", **dict.fromkeys(unceiled))
+    summary = summarise(own_results, n_resamples=100)
+    text = html(summary)
+    assert "no access: needs credentials" in text and "unceiled" in text
+    assert summary.suites[0].averages["crossvit_18_dagger_408_adv"] is None
+    assert "unceiled" in markdown(summary)
+
+
+def test_markdown_and_csv_hold_the_same_numbers(demo_results, tmp_path):
+    files = {name: tmp_path / name for name in ("report.md", "report.csv", "figures")}
+    answer = invoke(
+        demo_results,
+        "--markdown",
+        files["report.md"],
+        "--csv",
+        files["report.csv"],
+        "--figures",
+        files["figures"],
+        "--json",
+    )
+    facts = json.loads(answer.stdout)
+    assert set(facts["written"]) == {"markdown", "csv", "figures"} and facts["marks"] == ["SIMULATED"]
+    rows = list(csv.DictReader(io.StringIO(files["report.csv"].read_text(encoding="utf-8"))))
+    table, _ = read_folder(demo_results)
+    assert [float(row["score"]) for row in rows] == pytest.approx(list(table["score"]))
+    assert json.loads(rows[0]["versions"])["torch"] == "2.9.0"
+    text = files["report.md"].read_text(encoding="utf-8")
+    assert all(f"{score:.3f}" in text for score in table["score"])
+    pictures = re.findall(r"!\[.*\]\((.+)\)", text)
+    assert pictures and all((tmp_path / picture).is_file() for picture in pictures)
+
+
+def test_every_markdown_table_is_a_table(summary):
+    lines = markdown(summary).splitlines()
+    for number, line in enumerate(lines):
+        if line.startswith("|---"):
+            rows = [lines[number - 1], line]
+            for row in lines[number + 1 :]:
+                if not row.startswith("|"):
+                    break
+                rows.append(row)
+            assert len(rows) > 2 and len({row.count("|") for row in rows}) == 1
+
+
+def test_one_model_alone_is_a_report_too(own_results, tmp_path):
+    (only,) = (own_results / "crossvit_18_dagger_408_adv").parent.glob("*_408_adv")
+    summary = summarise(only, n_resamples=100)
+    assert summary.suites[0].reference is None
+    assert any("exact two-sided p" in sentence for sentence in summary.sentences)
+    assert "Brain-Score report: crossvit_18_dagger_408_adv" in html(summary)
+
+
+def test_a_folder_without_records_is_a_user_error_that_says_what_to_do(tmp_path):
+    (tmp_path / "x.json").write_text("{")
+    with pytest.raises(UserError, match=r"x\.json.*broken JSON[^\0]*evaluate\.py"):
+        summarise(tmp_path)
+
+
+def test_the_command_that_makes_the_records_again(demo_results):
+    table, _ = read_folder(demo_results)
+    joint = table[table["competition_id"] == 991].iloc[0]
+    assert rerun_command(joint, []) == "python evaluate.py --model 991 --suite demo"
+    other = joint.copy()
+    other[["model", "competition_id", "suite", "engine", "untrained"]] = [
+        "timm:a b",
+        None,
+        "benchmarks",
+        "surrogate",
+        True,
+    ]
+    assert rerun_command(other, ["x-pls"]) == (
+        "python evaluate.py --model 'timm:a b' --benchmark x-pls --engine surrogate --weights untrained"
+    )
+
+
+# --- colours ----------------------------------------------------------------------------------------------------------
+
+
+def themes():
+    """Variables of the light and the dark theme, as the browser resolves them."""
+    blocks = [
+        dict(re.findall(r"--([\w-]+):\s*(#[0-9a-f]{6})", block)) for block in re.findall(r":root \{(.*?)\}", CSS, re.S)
+    ]
+    light, dark, printed = blocks
+    return {"light": light, "dark": light | dark, "print": light | printed}
+
+
+def contrast(one, other):
+    """WCAG 2.2 contrast ratio of two colours."""
+    lights = sorted((luminance(one), luminance(other)))
+    return (lights[1] + 0.05) / (lights[0] + 0.05)
+
+
+def luminance(color):
+    channels = [int(color[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_contrast_is_computed_right():
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark", "print"])
+def test_text_and_series_have_contrast(theme):
+    colors = themes()[theme]
+    for ground in ("page", "panel"):
+        for text in ("ink", "muted", "link", "mark"):
+            assert contrast(colors[text], colors[ground]) >= 4.5, (text, ground)
+        for series in (name for name in colors if name.startswith("series")):
+            assert contrast(colors[series], colors[ground]) >= 3, (series, ground)
+    assert contrast(colors["mark"], colors["mark-page"]) >= 4.5
+    assert contrast(colors["ink"], colors["mark-page"]) >= 4.5
+
+
+def test_every_colour_of_the_figures_follows_the_theme(page):
+    light = themes()["light"]
+    assert all(light[variable] for variable in VARIABLES.values())
+    style = (Path(analysis.__file__).parent / "figures.mplstyle").read_text()
+    used = set(re.findall(r"(?:color: |\")([0-9a-f]{6})\b", style)) - {"ffffff"}
+    assert used <= set(VARIABLES)
+    for figure in re.findall(r"<figure.*?</figure>", page, flags=re.S):
+        assert "layer-search" in figure or not re.search(r"(?:fill|stroke): #(?!ffffff)", figure)
+
+
+# --- imports ----------------------------------------------------------------------------------------------------------
+
+
+def test_analysis_never_imports_a_network_except_for_the_layer_search():
+    modules = [path.stem for path in Path(analysis.__file__).parent.glob("*.py") if path.stem != "__init__"]
+    assert {"hierarchy", "published", "figures", "report"} <= set(modules)
+    program = (
+        "import importlib, sys\n"
+        f"for name in {[name for name in modules if name != 'layer_search']}:\n"
+        "    importlib.import_module('analysis.' + name)\n"
+        "print([name for name in ('torch', 'timm', 'torchvision', 'brainscore_vision') if name in sys.modules])\n"
+    )
+    root = Path(analysis.__file__).parents[1]
+    answer = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+def test_making_a_report_imports_no_network(demo_results, tmp_path):
+    program = (
+        "import sys\n"
+        "from analysis.report import html\n"
+        "from analysis.summary import summarise\n"
+        f"html(summarise({str(demo_results)!r}, n_resamples=100))\n"
+        "print([name for name in ('torch', 'timm', 'brainscore_vision') if name in sys.modules])\n"
+    )
+    root = Path(analysis.__file__).parents[1]
+    answer = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
