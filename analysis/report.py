@@ -198,10 +198,16 @@ def _svg(shown):
 @app.command()
 def main(
     results: Annotated[Path, typer.Argument(help="Folder of records, as evaluate.py writes it.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="HTML file; default report.html.")] = None,
-    markdown_file: Annotated[Path | None, typer.Option("--markdown", help="Markdown file.")] = None,
-    csv_file: Annotated[Path | None, typer.Option("--csv", help="CSV file, one row per record.")] = None,
-    figures_folder: Annotated[Path | None, typer.Option("--figures", help="Folder for SVG and PNG figures.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="HTML file; default report.html.", dir_okay=False)
+    ] = None,
+    markdown_file: Annotated[Path | None, typer.Option("--markdown", help="Markdown file.", dir_okay=False)] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="CSV file, one row per record.", dir_okay=False)
+    ] = None,
+    figures_folder: Annotated[
+        Path | None, typer.Option("--figures", help="Folder for SVG and PNG figures.", file_okay=False)
+    ] = None,
     resamples: Annotated[int, typer.Option(help="Number of resamples.", min=100)] = N_RESAMPLES,
     seed: Annotated[int, typer.Option(help="Seed of the resamples.", min=0)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,

@@ -24,7 +24,7 @@ def today(profiles):
     return [one for one in record_estimates(profiles)[0] if one.formula == "today"]
 
 
-def a_search(models=1):
+def a_search():
     rows = [
         {
             "layer": f"blocks.{depth}",

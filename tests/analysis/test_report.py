@@ -216,6 +216,18 @@ def test_a_folder_without_records_is_a_user_error_that_says_what_to_do(tmp_path)
         summarise(tmp_path)
 
 
+@pytest.mark.parametrize("module", ["analysis.hierarchy", "analysis.published", "analysis.report"])
+def test_a_user_error_is_two_lines_at_most_without_a_traceback(module, tmp_path):
+    command = [sys.executable, "-m", module, str(tmp_path / "nowhere")]
+    answer = subprocess.run(command, cwd=Path(analysis.__file__).parents[1], capture_output=True, text=True)
+    assert answer.returncode == 1 and answer.stdout == ""
+    assert answer.stderr.startswith("error: there is no folder") and len(answer.stderr.splitlines()) <= 2
+
+
+def test_a_folder_where_a_file_is_meant_is_wrong_usage(demo_results, tmp_path):
+    assert invoke(demo_results, "-o", tmp_path).exit_code == 2
+
+
 def test_the_command_that_makes_the_records_again(demo_results):
     table, _ = read_folder(demo_results)
     joint = table[table["competition_id"] == 991].iloc[0]
