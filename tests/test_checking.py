@@ -292,6 +292,21 @@ def test_a_missing_file_is_a_user_error(tmp_path):
         check(tmp_path / "absent.zip")
 
 
+def test_what_is_named_must_be_there(tmp_path):
+    path = good(tmp_path / "good.zip")
+    with pytest.raises(UserError, match="constraints.txt cannot be read"):
+        check(path, constraints=tmp_path / "constraints.txt")
+    with pytest.raises(UserError, match="no virtual environment"):
+        check(path, environment=tmp_path)
+
+
+def test_a_verdict_is_json(tmp_path):
+    verdict = check(put(f"{TOP}test.py", None)(tmp_path / "broken.zip"))
+    facts = json.loads(json.dumps(verdict.as_json()))
+    assert facts["passed"] is False
+    assert [finding["rule"] for finding in facts["findings"] if finding["status"] == "failed"] == ["test-file"]
+
+
 def test_missing_test_tools_are_named(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'brainscore-vision\[test\]'"):

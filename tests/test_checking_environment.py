@@ -12,6 +12,7 @@ from brainscore_submission.checking.environment import (
     wanted_packages,
 )
 from brainscore_submission.checking.layout import Plugin
+from brainscore_submission.checking.sandbox import Sandbox
 from brainscore_submission.plugin.errors import UserError
 
 
@@ -24,6 +25,8 @@ def test_an_environment_holds_nothing_of_this_one_and_is_made_once(tmp_path):
     python = make_environment([], cache=tmp_path, progress=said.append)
     found = subprocess.run([python, "-c", "import torch"], capture_output=True, text=True)
     assert "No module named 'torch'" in found.stderr
+    with pytest.raises(UserError, match="has no Brain-Score"):
+        Sandbox(tmp_path / "sandbox", python)
     assert make_environment([], cache=tmp_path, progress=said.append) == python
     assert len(said) == 1
     unfinished = python.parent.parent / COMPLETE

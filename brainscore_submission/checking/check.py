@@ -5,6 +5,7 @@ the sources, and then the plugin itself, run by Brain-Score's own code in a fres
 """
 
 import importlib.util
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -98,11 +99,8 @@ def check(
     Verdict
     """
     path = Path(zip_path)
-    if not path.is_file():
-        raise UserError(f"no file {path}. Build a zip first: brainscore-submission package --model 991 --name <name>")
-    if execute:
-        _require_test_tools()
     named = [None if name is None else Path(name) for name in (environment, constraints)]
+    _at_the_door(path, execute, *named)
     setup = Setup(full, *named, own_scores, timeout, progress)
     setup.say(f"reading {path.name}")
     archive, findings = read_archive(path)
@@ -122,6 +120,18 @@ def check(
         return _verdict(path, archive, found, findings)
     scores = _run(archive, plugin, found[0], setup, findings)
     return _verdict(path, archive, found, findings, scores)
+
+
+def _at_the_door(path: Path, execute: bool, environment: Path | None, constraints: Path | None) -> None:
+    if not path.is_file():
+        raise UserError(f"no file {path}. Build a zip first: brainscore-submission package --model 991 --name <name>")
+    for file in (path, constraints):
+        if file is not None and not os.access(file, os.R_OK):
+            raise UserError(f"{file} cannot be read. Name a file that is there and may be read.")
+    if environment is not None:
+        interpreter_of(environment)
+    if execute:
+        _require_test_tools()
 
 
 def _require_test_tools() -> None:

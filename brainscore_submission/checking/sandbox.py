@@ -15,6 +15,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..plugin.errors import UserError
+
 WORKER = Path(__file__).with_name("worker.py")
 PACKAGE = "brainscore_vision"
 COPIED = ("__init__.py", "model_helpers")  # these look for models/ beside their own, resolved, location
@@ -108,9 +110,13 @@ class Sandbox:
         return Finished(process.returncode, output)
 
     def _installed(self) -> Path:
-        script = f"import importlib.util as i; print(i.find_spec({PACKAGE!r}).origin)"
+        script = f"import importlib.util as i; spec = i.find_spec({PACKAGE!r}); print(spec.origin if spec else '')"
         command = [self.python, "-P", "-c", script]
-        found = subprocess.run(command, capture_output=True, text=True, check=True, cwd=self.folder)
+        found = subprocess.run(command, capture_output=True, text=True, cwd=self.folder)
+        if not found.stdout.strip():
+            raise UserError(
+                f"{self.python} has no Brain-Score. Install it there: pip install 'brainscore-vision[test]'"
+            )
         return Path(found.stdout.strip()).parent
 
     def _overlay(self, installed: Path) -> None:
