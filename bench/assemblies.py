@@ -18,7 +18,7 @@ from brainscore_vision.benchmarks.rajalingham2018.benchmarks.benchmark import _D
 
 from brainscore_submission.benchmarks import Suite
 
-from .images import ImageSet, image_set
+from .images import ImageSet, image_sets
 from .sizes import SuiteSize
 
 # area -> image set, neuroids (field of SuiteSize), trials (field), degrees, time bin in ms, coordinate of the strata
@@ -29,7 +29,6 @@ AREAS = {
     "IT": ("objects", "it", "object_trials", 8, (70, 170), "object_name"),
 }
 TRIAL_NOISE = 2.0
-TEXTURE_TYPES = 2  # FreemanZiemba2013: texture and noise
 
 
 class Stopwatch:
@@ -44,12 +43,6 @@ class Stopwatch:
         result = function(*args)
         self.seconds[area] = time.perf_counter() - started
         return result
-
-
-def image_sets(folder: Path, size: SuiteSize) -> dict[str, ImageSet]:
-    """The images of V1 and V2, of V4 and IT, and of behaviour."""
-    groups = {"textures": TEXTURE_TYPES, "objects": size.object_names, "behavior": size.behavior_objects}
-    return {name: image_set(folder, name, getattr(size, name), groups[name]) for name in groups}
 
 
 def suite(folder: Path, size: SuiteSize, ceilings: Stopwatch) -> Suite:

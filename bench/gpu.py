@@ -24,24 +24,20 @@ from torch import Tensor, nn
 
 from brainscore_submission.gram import GramAccumulator
 from brainscore_submission.pls import aggregate, cross_validate
-from brainscore_submission.plugin.card import PREPROCESSINGS, Preprocessing
+from brainscore_submission.plugin.card import Preprocessing
 from brainscore_submission.plugin.hooks import layer_outputs, probe
 from brainscore_submission.plugin.preprocessing import load_pixels, normalise
 from brainscore_submission.recording import PRECISIONS, Budget, Recorder, Request, Stimulus, read_stimuli
 
+from .architectures import ARCHITECTURES, LAYERS, Architecture
 from .images import image_set, write_images
 from .limits import forward_flops, gram_flops, pls_flops, product_rate, timed
 from .machine import cores
 from .sizes import CROSSVIT_FEATURES
 from .synthetic import N_CAUSES, NOISE, Activations, shuffled_splits
 from .table import gigabytes, markdown, seconds
-from .tiny import TINY, TINY_PREPROCESSING
 
-LAYERS = {
-    "V1, V2, V4": "blocks.1.blocks.1.0.norm1",
-    "IT": "blocks.1.blocks.1.4.norm2",
-    "behavior": "blocks.2.revert_projs.1.2",
-}
+DEPTHS = {"V1, V2, V4": LAYERS["V4"], "IT": LAYERS["IT"], "behavior": LAYERS["behavior"]}
 PROMISED = 1e-6  # largest difference between CPU and GPU, in float64
 DASH = "–"
 BLOCK_FEATURES = 16_384
@@ -55,18 +51,19 @@ class Plan:
     compared: tuple[int, int, int]
     timed: tuple[int, int, int]
     network: str
-    preprocessing: Preprocessing
     images: int
     batch_sizes: tuple[int, ...]
 
+    @property
+    def architecture(self) -> Architecture:
+        """The network by timm's name."""
+        return ARCHITECTURES[self.network]
+
 
 PLANS = {
-    "true": Plan(
-        (640, 40_000, 50), (3200, CROSSVIT_FEATURES, 168), "crossvit_18_dagger_408", PREPROCESSINGS["crop224"], 512,
-        (32, 64, 128),
-    ),
-    "tiny": Plan((60, 500, 4), (80, 600, 5), TINY, TINY_PREPROCESSING, 8, (4,)),
-}  # fmt: skip
+    "true": Plan((640, 40_000, 50), (3200, CROSSVIT_FEATURES, 168), "crossvit", 512, (32, 64, 128)),
+    "tiny": Plan((60, 500, 4), (80, 600, 5), "tiny", 8, (4,)),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -202,8 +199,8 @@ def time_recording(plan: Plan, device: str, folder: Path, precisions: list[str])
     write_images(images)
     stimuli = tuple(read_stimuli(images.paths))
     torch.manual_seed(0)
-    network = timm.create_model(plan.network).eval()
-    flops = forward_flops(network, _load(images.paths[0], plan.preprocessing)[None], LAYERS.values())
+    network = timm.create_model(plan.architecture.name).eval()
+    flops = forward_flops(network, _load(images.paths[0], plan.architecture.preprocessing)[None], LAYERS.values())
     network = network.to(device)
     return [
         {
@@ -215,7 +212,7 @@ def time_recording(plan: Plan, device: str, folder: Path, precisions: list[str])
             **_forward_only(network, plan, layer, batch_size, device, precision),
         }
         for precision in precisions
-        for area, layer in LAYERS.items()
+        for area, layer in DEPTHS.items()
         for batch_size in plan.batch_sizes
     ]
 
@@ -236,7 +233,7 @@ def _record(
     _reset_peak(device)
     recorder = Recorder(
         network,
-        lambda path: _load(path, plan.preprocessing),
+        lambda path: _load(path, plan.architecture.preprocessing),
         fingerprint="bench",
         device=device,
         batch_size=batch_size,
@@ -253,7 +250,7 @@ def _record(
 
 
 def _forward_only(network: nn.Module, plan: Plan, layer: str, batch_size: int, device: str, precision: str) -> dict:
-    side = plan.preprocessing.input_px
+    side = plan.architecture.preprocessing.input_px
     pixels = torch.randn(batch_size, 3, side, side, device=device)
     firings = probe(network, pixels[:1], [layer])
 

@@ -12,8 +12,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from .sizes import SuiteSize
+
 SIDE_PX = 256
 N_CAUSES = 24
+TEXTURE_TYPES = 2  # FreemanZiemba2013: texture and noise
 SETS = ("textures", "objects", "behavior")
 
 
@@ -40,6 +43,12 @@ class ImageSet:
     def paths(self) -> list[Path]:
         """Image files, in the order of `ids`."""
         return [self.folder / f"{stimulus}.png" for stimulus in self.ids]
+
+
+def image_sets(folder: Path, size: SuiteSize) -> dict[str, ImageSet]:
+    """The images of V1 and V2, of V4 and IT, and of behaviour."""
+    groups = {"textures": TEXTURE_TYPES, "objects": size.object_names, "behavior": size.behavior_objects}
+    return {name: image_set(folder, name, getattr(size, name), groups[name]) for name in SETS}
 
 
 def image_set(folder: Path, name: str, n_images: int, n_groups: int) -> ImageSet:

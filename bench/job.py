@@ -22,7 +22,7 @@ class Job:
     Parameters
     ----------
     module, function : str
-    inputs : function of the same module that writes what is measured on: ``inputs(folder, size)``; None for none
+    inputs : function of `inputs` that writes what is measured on: ``function(folder, size)``; None for none
     """
 
     module: str
@@ -32,12 +32,12 @@ class Job:
 
 JOBS = {
     "limits": Job("bench.limits", "measure"),
-    "metric.ours": Job("bench.metric_alone", "ours", "write_inputs"),
-    "metric.brainscore": Job("bench.metric_alone", "brainscore", "write_inputs"),
-    "recording.ours": Job("bench.recording_alone", "ours", "write_inputs"),
-    "recording.brainscore": Job("bench.recording_alone", "brainscore", "write_inputs"),
-    "evaluate.ours": Job("bench.whole_evaluate", "ours", "write_inputs"),
-    "evaluate.brainscore": Job("bench.whole_evaluate", "brainscore", "write_inputs"),
+    "metric.ours": Job("bench.metric_alone", "ours", "write_activations"),
+    "metric.brainscore": Job("bench.metric_alone", "brainscore", "write_activations"),
+    "recording.ours": Job("bench.recording_alone", "ours", "write_suite_images"),
+    "recording.brainscore": Job("bench.recording_alone", "brainscore", "write_suite_images"),
+    "evaluate.ours": Job("bench.whole_evaluate", "ours", "write_suite_images"),
+    "evaluate.brainscore": Job("bench.whole_evaluate", "brainscore", "write_suite_images"),
     "scaling": Job("bench.scaling", "measure"),
 }
 
@@ -48,10 +48,11 @@ def main(name: str, spec_path: str) -> None:
     _die_first()
     spec = json.loads(Path(spec_path).read_text())
     job = JOBS[name]
-    module = importlib.import_module(job.module)
     if spec["write_inputs"]:
-        getattr(module, job.inputs)(Path(spec["inputs"]), spec["arguments"]["size"])
+        write = getattr(importlib.import_module("bench.inputs"), job.inputs)
+        write(Path(spec["inputs"]), spec["arguments"]["size"])
         return
+    module = importlib.import_module(job.module)
     imports = {"import_seconds": time.perf_counter() - started, "import_bytes": peak_bytes()}
     inputs = None if spec["inputs"] is None else Path(spec["inputs"])
     result = getattr(module, job.function)(inputs, Path(spec["scratch"]), **spec["arguments"])

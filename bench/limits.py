@@ -1,6 +1,6 @@
 """What a machine could do at best: FLOPs needed, and FLOPs a second in a plain matrix product.
 
-Torch and the hooks only, so that `bench.gpu` may use it. One multiplication and one addition count as 2 FLOPs.
+Torch, timm and the hooks only, so that `bench.gpu` may use it. One multiplication and one addition count as 2 FLOPs.
 """
 
 from __future__ import annotations
@@ -9,34 +9,38 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+import timm
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from brainscore_submission.plugin.hooks import layer_outputs, probe
 
+from .architectures import ARCHITECTURES, LAYERS, Architecture
+
 CPU_SIZE, GPU_SIZE = 2048, 8192
 REPEATS = 3
 
 
-def measure(inputs: None, scratch: Path, network: str, device: str) -> dict:
-    """Rates of this machine, and the FLOPs of one image up to each area's layer."""
-    from brainscore_submission.models import find_device
-
-    from .networks import AREAS, open_network
-
-    model = open_network(network, "cpu")
-    layers = {area: model.layer_of(area) for area in AREAS}
-    image = torch.zeros(1, 3, model.card.preprocessing.input_px, model.card.preprocessing.input_px)
-    flops = forward_flops(model.network, image, layers.values())
-    device = find_device(device)
+def measure(inputs: None, scratch: Path, networks: list[str], device: str) -> dict:
+    """Rates of this machine, and the FLOPs of one image up to each area's layer, by network and area."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     return {
         "device": device,
         "gpu": torch.cuda.get_device_name() if device.startswith("cuda") else None,
         "float32": product_rate(torch.float32, device),
         "float64": product_rate(torch.float64, device),
-        "forward_flops": {area: flops[layer] for area, layer in layers.items()},
+        "forward_flops": {network: architecture_flops(ARCHITECTURES[network]) for network in networks},
     }
+
+
+def architecture_flops(architecture: Architecture) -> dict[str, int]:
+    """FLOPs of one image up to the layer of each area."""
+    network = timm.create_model(architecture.name).eval()
+    side = architecture.preprocessing.input_px
+    flops = forward_flops(network, torch.zeros(1, 3, side, side), LAYERS.values())
+    return {area: flops[layer] for area, layer in LAYERS.items()}
 
 
 def forward_flops(network: nn.Module, image: Tensor, layers: Iterable[str]) -> dict[str, int]:

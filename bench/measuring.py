@@ -28,7 +28,6 @@ class Results:
     machine: dict
     threads: int
     limits: dict
-    evaluate_limits: dict
     recording_network: str
     evaluate_network: str
     brainscore_batch: int
@@ -54,16 +53,11 @@ def measure(
     evaluate_with_brainscore : False leaves Brain-Score's own evaluation out: at true size it takes hours and more
         memory than most machines have
     """
-    device = workshop.device
-    limits = {
-        network: workshop.run("limits", f"what the machine can do ({network})", network=network, device=device)
-        for network in dict.fromkeys((plan.recording_network, plan.evaluate_network))
-    }
+    networks = sorted({plan.recording_network, plan.evaluate_network})
     results = Results(
         machine=describe(),
         threads=workshop.threads,
-        limits=limits[plan.recording_network],
-        evaluate_limits=limits[plan.evaluate_network],
+        limits=workshop.run("limits", "what the machine can do", networks=networks, device=workshop.device),
         recording_network=plan.recording_network,
         evaluate_network=plan.evaluate_network,
         brainscore_batch=plan.brainscore_batch or 64,

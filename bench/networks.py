@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
@@ -12,9 +10,7 @@ from brainscore_submission.models import Model, find_device, open_model
 from brainscore_submission.plugin.card import Card, Weights
 from brainscore_submission.plugin.checkpoint import load_network
 
-from .tiny import TINY, TINY_PREPROCESSING
-
-AREAS = ("V1", "V2", "V4", "IT", "behavior")
+from .architectures import ARCHITECTURES, LAYERS
 
 
 def open_network(name: str, device: str, batch_size: int | None = None) -> Model:
@@ -47,7 +43,7 @@ def as_submitted(model: Model, batch_size: int | None) -> tuple[PytorchWrapper, 
     commitment = ModelCommitment(
         identifier=identifier,
         activations_model=wrapper,
-        layers=list(dict.fromkeys(model.layer_of(area) for area in AREAS)),
+        layers=list(dict.fromkeys([*model.layer_map.values(), model.card.behavior_layer])),
         behavioral_readout_layer=model.layer_of("behavior"),
         region_layer_map=dict(model.layer_map),
         visual_degrees=model.card.visual_degrees,
@@ -56,22 +52,22 @@ def as_submitted(model: Model, batch_size: int | None) -> tuple[PytorchWrapper, 
 
 
 def _crossvit(device: str, batch_size: int | None) -> Model:
-    return open_model("crossvit_18_dagger_408", weights="untrained", device=device, batch_size=batch_size)
+    return open_model(ARCHITECTURES["crossvit"].name, weights="untrained", device=device, batch_size=batch_size)
 
 
 def _tiny(device: str, batch_size: int | None) -> Model:
+    tiny = ARCHITECTURES["tiny"]
     card = Card(
-        identifier=TINY,
-        architecture=TINY,
+        identifier=tiny.name,
+        architecture=tiny.name,
         weights=Weights(file="none", layout="state_dict"),
-        preprocessing=TINY_PREPROCESSING,
+        preprocessing=tiny.preprocessing,
         title="CrossViT, tiny",
         training="none",
-        behavior_layer="blocks.2.revert_projs.1.2",
+        behavior_layer=LAYERS["behavior"],
     )
     loaded = load_network(card, "untrained")
-    early, late = "blocks.1.blocks.1.0.norm1", "blocks.1.blocks.1.4.norm2"
-    layer_map: dict[str, Any] = {"V1": early, "V2": early, "V4": early, "IT": late}
+    layer_map = {area: layer for area, layer in LAYERS.items() if area != "behavior"}
     return Model(card, loaded.network, loaded.origin, layer_map, device=device, batch_size=batch_size or 8)
 
 

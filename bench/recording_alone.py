@@ -11,19 +11,13 @@ from pathlib import Path
 
 from brainscore_submission.recording import Request, read_stimuli
 
-from .assemblies import image_sets, stimulus_set
-from .images import write_images
+from .assemblies import stimulus_set
+from .images import image_sets
 from .networks import as_submitted, open_network
 from .passes import Passes
 from .sizes import SuiteSize
 
 SHOWN = {"V1": "textures", "V2": "textures", "V4": "objects", "IT": "objects", "behavior": "behavior"}
-
-
-def write_inputs(folder: Path, size: dict) -> None:
-    """The images."""
-    for images in image_sets(folder, SuiteSize(**size)).values():
-        write_images(images)
 
 
 def ours(inputs: Path, scratch: Path, size: dict, network: str, device: str) -> dict:

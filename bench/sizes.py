@@ -140,13 +140,13 @@ PLANS = {
         scaling=(ScalingSize(60, 500, 4),),
     ),
     "quick": Plan(
-        metric=(MetricSize(160, 6_000, 20, 4), MetricSize(320, 12_000, 40, 8)),
+        metric=(MetricSize(240, 8_000, 30, 4),),
         recording=SuiteSize(textures=8, objects=8, behavior=8),
         recording_network="crossvit",
         brainscore_batch=8,  # its 64 would pad these few images eightfold
         evaluate="quick",
         evaluate_network="tiny",
-        scaling=(ScalingSize(160, 6_000, 20), ScalingSize(320, 12_000, 40), ScalingSize(320, 48_000, 40)),
+        scaling=(ScalingSize(320, 48_000, 40),),
     ),
     "standard": Plan(
         metric=_STANDARD_METRIC,

@@ -95,7 +95,7 @@ def recording_table(results: Results) -> str:
 
 def limit_table(results: Results) -> str:
     """Ours beside what the arithmetic alone would take, by image set."""
-    rate, flops = results.limits["float32"], results.limits["forward_flops"]
+    rate, flops = results.limits["float32"], results.limits["forward_flops"][results.recording_network]
     rows = []
     for name, area in DEEPEST.items():
         part = results.recording.ours["sets"][name]
@@ -130,8 +130,8 @@ def evaluate_table(results: Results) -> str:
 
 def _forward_limits(results: Results) -> tuple[float, float]:
     """Seconds that the arithmetic of the forward passes alone takes, Brain-Score's whole ones and ours."""
-    limits, size = results.evaluate_limits, results.evaluate.size
-    rate, flops = limits["float32"], limits["forward_flops"]
+    size, rate = results.evaluate.size, results.limits["float32"]
+    flops = results.limits["forward_flops"][results.evaluate_network]
     ours = sum(getattr(size, name) * flops[area] for name, area in DEEPEST.items())
     theirs = added_up.brainscore_passes(size, results.brainscore_batch) * flops["behavior"]
     return theirs / rate, ours / rate

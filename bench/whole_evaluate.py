@@ -14,7 +14,6 @@ from brainscore_submission.scoring import Options, score_suite
 from .assemblies import Stopwatch, suite
 from .networks import as_submitted, open_network
 from .passes import Passes
-from .recording_alone import write_inputs as write_inputs
 from .sizes import SuiteSize
 
 

@@ -84,7 +84,7 @@ class Workshop:
         writer = JOBS[job].inputs
         if writer is None:
             return None
-        digest = hashlib.sha256(json.dumps([JOBS[job].module, arguments["size"]]).encode()).hexdigest()[:16]
+        digest = hashlib.sha256(json.dumps([writer, arguments["size"]]).encode()).hexdigest()[:16]
         folder = self.folder / "inputs" / digest
         if not folder.exists():
             self.tell("writing inputs")

@@ -12,15 +12,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import added_up, gpu, metric_alone, recording_alone, scaling, table, whole_evaluate
+from bench import added_up, gpu, inputs, metric_alone, recording_alone, scaling, table, whole_evaluate
 from bench.__main__ import main, parser
+from bench.architectures import ARCHITECTURES, LAYERS
 from bench.measuring import Pair, Results
+from bench.networks import open_network
 from bench.sizes import CROSSVIT_FEATURES, PLANS, SUITE_SIZES, TRUE_SUITE, MetricSize
 from bench.workshop import MeasurementError, Workshop, _failure
 
 ROOT = Path(__file__).parent.parent
 TINY = PLANS["tiny"]
-LIMITS = {"gpu": None, "float32": 1e11, "float64": 5e10, "forward_flops": dict.fromkeys(table.AREAS, 10**9)}
+LIMITS = {
+    "gpu": None,
+    "float32": 1e11,
+    "float64": 5e10,
+    "forward_flops": {"crossvit": dict.fromkeys(table.AREAS, 10**9)},
+}
 
 
 def run(code):
@@ -29,13 +36,14 @@ def run(code):
 
 
 def measured(module, job, tmp_path, **arguments):
-    inputs = tmp_path / "inputs"
-    if not inputs.exists():
-        inputs.mkdir()
-        module.write_inputs(inputs, arguments["size"])
+    folder = tmp_path / "inputs"
+    if not folder.exists():
+        folder.mkdir()
+        write = inputs.write_activations if module is metric_alone else inputs.write_suite_images
+        write(folder, arguments["size"])
     scratch = tmp_path / job
     scratch.mkdir()
-    result = getattr(module, job)(inputs, scratch, **arguments)
+    result = getattr(module, job)(folder, scratch, **arguments)
     return json.loads(json.dumps({**result, "peak_bytes": 10**9, "import_bytes": 10**8, "import_seconds": 3.0}))
 
 
@@ -60,7 +68,6 @@ def results():
         machine={"cores": 2, "processor": "", "memory_bytes": 2**34, "system": "Linux", "python": "3", "versions": {}},
         threads=2,
         limits=LIMITS,
-        evaluate_limits=LIMITS,
         recording_network="crossvit",
         evaluate_network="crossvit",
         brainscore_batch=64,
@@ -210,6 +217,12 @@ def test_helper_sizes_count_gram_and_pls(tmp_path):
     result = scaling.measure(None, tmp_path, asdict(TINY.scaling[0]))
     assert result["gram_flops"] == 60 * 61 * 500
     assert result["gram_seconds"] > 0 < result["pls_seconds"]
+
+
+def test_the_layers_measured_are_the_papers():
+    model = open_network("crossvit", "cpu")
+    assert {area: model.layer_of(area) for area in LAYERS} == LAYERS
+    assert model.card.preprocessing == ARCHITECTURES["crossvit"].preprocessing
 
 
 @pytest.mark.parametrize("module", [table, added_up])
