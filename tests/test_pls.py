@@ -114,8 +114,9 @@ def test_a_constant_neuroid_is_nan_and_does_not_start_the_iteration(n_targets):
     np.testing.assert_array_equal(np.isnan(result.r[0]).nonzero()[0], [0, 5])
 
 
-def test_a_neuroid_constant_in_training_alone_predicts_its_mean():
-    features, targets = data(60, 300, 8)
+@pytest.mark.parametrize("n_targets", [8, 100])
+def test_a_neuroid_constant_in_training_alone_predicts_its_mean(n_targets):
+    features, targets = data(60, 300, n_targets)
     [(train, test)] = splits_of(60, 1)
     targets[train, 3] = 0.1
     result = assert_agrees_with_scikit_learn(features, targets, [(train, test)])
