@@ -95,18 +95,22 @@ class Plan:
         return max((sweep.disk_bytes for sweep in self.sweeps), default=0)
 
     def lines(self) -> list[str]:
-        """The plan in words, a line a sweep and a line of sums."""
-        if not self.sweeps:
-            return [f"nothing to record: the Gram matrices over {self.n_stimuli} stimuli are in the cache"]
+        """The plan in words: sums, a line a sweep, and what it is expected to cost."""
         steps = [f"  - {words}" for words in _in_words(self.sweeps)]
-        return [
-            f"{len(self.layers)} layers, {self.n_stimuli} stimuli, {len(self.sweeps)} passes over them "
-            f"({self.forward_passes:.2f} whole forward passes, {self.image_passes} image passes)",
-            *steps,
-            f"  expected: {_duration(sum(self.seconds.values()))} ("
-            + ", ".join(f"{stage} {_duration(seconds)}" for stage, seconds in self.seconds.items())
-            + f"), {_size(self.memory_bytes)} of memory beside the network, {_size(self.disk_bytes)} of disk",
-        ]
+        return [self._sums(), *steps, f"  expected: {self._costs()}"]
+
+    def _sums(self) -> str:
+        if not self.sweeps:
+            return f"nothing to record: the Gram matrices over {self.n_stimuli} stimuli are in the cache"
+        passes = f"{len(self.sweeps)} {'pass' if len(self.sweeps) == 1 else 'passes'} over them"
+        shares = f"{self.forward_passes:.2f} whole forward passes, {self.image_passes} image passes"
+        return f"{len(self.layers)} layers, {self.n_stimuli} stimuli, {passes} ({shares})"
+
+    def _costs(self) -> str:
+        stages = ", ".join(f"{stage} {duration_in_words(seconds)}" for stage, seconds in self.seconds.items())
+        time = f"{duration_in_words(sum(self.seconds.values()))} ({stages}), " if stages else ""
+        memory, disk = size_in_words(self.memory_bytes), size_in_words(self.disk_bytes)
+        return f"{time}{memory} of memory beside the network, {disk} of disk"
 
 
 def make_plan(
@@ -142,8 +146,9 @@ def make_plan(
     smallest = 4 * n_stimuli * LEAST_FEATURES
     if room < smallest:
         raise UserError(
-            f"{_size(budget.memory_bytes)} of memory is too little to record {n_stimuli} stimuli, {batch_size} at a "
-            f"time: give --memory {_size(transient + 4 * smallest)} or more, or a smaller --batch-size."
+            f"{size_in_words(budget.memory_bytes)} of memory is too little to record {n_stimuli} stimuli, "
+            f"{batch_size} at a time: give --memory {size_in_words(transient + 4 * smallest)} or more, "
+            "or a smaller --batch-size."
         )
     disk = budget.disk_bytes if budget.scratch is not None else 0
     layers = [_Layer.of(candidate, n_stimuli, columns) for candidate in candidates]
@@ -156,6 +161,25 @@ def make_plan(
         "disk": 2 * spooled / DISK_BYTES_PER_SECOND,
     }
     return Plan(n_stimuli, batch_size, tuple(sweeps), transient, seconds)
+
+
+def readout_plan(candidates: Sequence[Candidate], n_stimuli: int, budget: Budget) -> Plan:
+    """Layers whose features themselves are held: as many in a sweep as fit in half of the memory."""
+    groups: list[list[Candidate]] = []
+    taken = 0
+    for candidate in candidates:
+        n_bytes = 4 * n_stimuli * candidate.n_features
+        if not groups or taken + n_bytes > budget.memory_bytes // 2:
+            groups.append([])
+            taken = 0
+        groups[-1].append(candidate)
+        taken += n_bytes
+    return Plan(n_stimuli, 0, tuple(_held(group, n_stimuli) for group in groups), 0)
+
+
+def _held(group: Sequence[Candidate], n_stimuli: int) -> PlannedSweep:
+    n_bytes = 4 * n_stimuli * sum(candidate.n_features for candidate in group)
+    return PlannedSweep(tuple(c.layer for c in group), (), False, group[-1].depth, n_bytes, 0)
 
 
 @dataclass(frozen=True)
@@ -270,24 +294,24 @@ def _in_words(sweeps: Sequence[PlannedSweep]) -> list[str]:
 def _ways(sweep: PlannedSweep) -> str:
     stored, ways = len(sweep.layers) - len(sweep.parked), []
     if stored:
-        where = f"on disk ({_size(sweep.disk_bytes)})" if sweep.on_disk else "in memory"
+        where = f"on disk ({size_in_words(sweep.disk_bytes)})" if sweep.on_disk else "in memory"
         ways.append(f"features{f' of {stored}' if sweep.parked else ''} wait {where}")
     if sweep.parked:
         ways.append(f"minibatches wait for each other at {len(sweep.parked)}")
-    return f"{', '.join(ways)} ({_size(sweep.memory_bytes)} of memory)"
+    return f"{', '.join(ways)} ({size_in_words(sweep.memory_bytes)} of memory)"
 
 
-def _size(n_bytes: float) -> str:
+def size_in_words(n_bytes: float) -> str:
     """
-    >>> _size(2_400_000_000), _size(0)
+    >>> size_in_words(2_400_000_000), size_in_words(0)
     ('2.4 GB', '0 MB')
     """
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
 
 
-def _duration(seconds: float) -> str:
+def duration_in_words(seconds: float) -> str:
     """
-    >>> _duration(0.4), _duration(75), _duration(7300)
+    >>> duration_in_words(0.4), duration_in_words(75), duration_in_words(7300)
     ('0.4 s', '1 min 15 s', '2 h 1 min')
     """
     if seconds < 60:

@@ -1,0 +1,68 @@
+"""What is confirmed exactly after a sketch has ranked the layers, and how far the sketch was off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+SAFETY = 3.0  # standard errors of the sketch within which a layer may still be the best
+
+
+@dataclass(frozen=True)
+class Confirmation:
+    """How a sketch did in one area.
+
+    Parameters
+    ----------
+    n_confirmed : layers of which both numbers are known
+    error : root mean square of sketched minus exact signed score over them; NaN without any
+    columns, seed : of the sketch
+    """
+
+    n_confirmed: int
+    error: float
+    columns: int
+    seed: int
+
+
+def sketch_error(sketched: Mapping[str, float], exact: Mapping[str, float]) -> tuple[int, float]:
+    """Number of layers with both values, and the root mean square of their difference.
+
+    >>> sketch_error({"a": 0.5, "b": 0.25, "c": 0.1}, {"a": 0.25, "b": 0.5})
+    (2, 0.25)
+    """
+    both = [layer for layer in sketched if layer in exact]
+    if not both:
+        return 0, float("nan")
+    return len(both), float(np.sqrt(np.mean([(sketched[layer] - exact[layer]) ** 2 for layer in both])))
+
+
+def to_confirm(sketched: Mapping[str, float], exact: Mapping[str, float], top: int) -> list[str]:
+    """Layers whose exact score is still needed to name the best.
+
+    First the `top` of the ranking; then, as long as there are any, those whose sketched score lies within `SAFETY`
+    errors of the best exact one. So the winner is always one confirmed exactly.
+
+    Parameters
+    ----------
+    sketched : layer -> signed score, of the layers that a sketch made smaller
+    exact : layer -> signed score, of the layers known exactly
+    top : int
+
+    Examples
+    --------
+    >>> to_confirm({"a": 0.5, "b": 0.4, "c": 0.1}, {}, top=1)
+    ['a']
+    >>> to_confirm({"a": 0.5, "b": 0.48, "c": 0.1}, {"a": 0.49}, top=1)
+    ['b']
+    """
+    ranking = sorted({**sketched, **exact}.items(), key=lambda pair: -pair[1])
+    wanted = [layer for layer, _ in ranking[:top] if layer not in exact]
+    if wanted or not exact:
+        return wanted
+    _, error = sketch_error(sketched, exact)
+    margin = 0.0 if np.isnan(error) else SAFETY * error
+    best = max(exact.values())
+    return [layer for layer, score in sketched.items() if layer not in exact and score + margin > best]

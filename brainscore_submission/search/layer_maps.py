@@ -1,0 +1,83 @@
+"""The chosen layers as a layer map in Brain-Score's own format, and beside it where it came from.
+
+layer_maps/<id>.json             {"V1": ..., "V2": ..., "V4": ..., "IT": ...}
+layer_maps/origins/<id>.json     how and when, the behavioural layer, scores and ties
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..models import layer_map_path
+from ..plugin.commitment import AREAS, checked_layer_map
+from ..plugin.errors import UserError
+from ..records import _write_atomically
+from .table import summary
+
+if TYPE_CHECKING:
+    from ..layer_search import SearchResult
+
+ORIGINS = "origins"
+SEARCHED = "searched"
+
+
+def require_whole_map(areas: list[str]) -> None:
+    """Refuse, before any work, to write a map that would lack an area."""
+    missing = [area for area in AREAS if area not in areas]
+    if missing:
+        raise UserError(
+            f"--write makes a whole layer map, and this search leaves out {', '.join(missing)}. "
+            "Leave --areas away, or --write."
+        )
+
+
+def write_layer_map(result: SearchResult, folder: Path = Path("layer_maps")) -> tuple[Path, str]:
+    """Write the chosen layers and their origin.
+
+    A map that was not written by a search (the paper's) is never overwritten: beside it, the searched one gets the
+    name "searched".
+
+    Returns
+    -------
+    path : of the map
+    name : under which `--layer-map` finds it
+    """
+    require_whole_map(list(result.choices))
+    identifier = result.model.card.identifier
+    name = "paper" if _is_free(result, folder) else SEARCHED
+    path = folder / (f"{identifier}.json" if name == "paper" else f"{identifier}.{name}.json")
+    layer_map = checked_layer_map({area: result.choices[area].layer for area in AREAS}, path.name)
+    _write_json(_origin_path(path), {"layer_map": path.name, **_origin(result)})
+    _write_json(path, layer_map)
+    return path, name
+
+
+def _is_free(result: SearchResult, folder: Path) -> bool:
+    """Whether nobody but a search has written the model's own map."""
+    given = layer_map_path(result.model.card, "paper")
+    own = folder / f"{result.model.card.identifier}.json"
+    if given is None and not own.exists():
+        return True
+    return own.exists() and _origin_path(own).exists()
+
+
+def _origin_path(path: Path) -> Path:
+    return path.parent / ORIGINS / path.name
+
+
+def _origin(result: SearchResult) -> dict:
+    behavior = result.choices.get("behavior")
+    return {
+        "made_by": "python -m analysis.layer_search",
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "behavior_layer": behavior.layer if behavior else None,
+        **summary(result),
+    }
+
+
+def _write_json(path: Path, value: dict) -> None:
+    text = json.dumps(value, indent=4, ensure_ascii=False) + "\n"
+    _write_atomically(path, lambda file: file.write(text.encode()))
