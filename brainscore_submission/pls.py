@@ -167,8 +167,8 @@ def aggregate(r) -> tuple[float, float]:
 
     Examples
     --------
-    >>> aggregate([[0.1, 0.2, 0.9], [0.5, np.nan, 0.3]])
-    (0.3, 0.07071067811865477)
+    >>> aggregate([[0.0, 0.25, 0.9], [0.5, np.nan, 1.0]])  # medians 0.25 and 0.75
+    (0.5, 0.17677669529663687)
     """
     r = np.asarray(r, dtype=np.float64)
     medians = np.array([np.median(split[~np.isnan(split)]) for split in r if not np.isnan(split).all()])
