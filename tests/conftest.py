@@ -52,6 +52,12 @@ def _own_cache(tmp_path_factory, monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.fixture(scope="session")
+def demo_cache(tmp_path_factory) -> Path:
+    """A cache folder in which the demo suite's stimuli are drawn once for all tests: name it in the environment."""
+    return tmp_path_factory.mktemp("demo-cache")
+
+
 @pytest.fixture
 def tiny_card() -> Card:
     """A card of the tiny CrossViT, without hash or source: use it with ``weights="untrained"`` or a path."""

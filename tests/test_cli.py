@@ -15,35 +15,35 @@ GROUND_TRUTH = ["--model", "demo:ground_truth", "--suite", "demo"]
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-def evaluate(cache, tmp_path):
-    """Run evaluate.py in an empty folder."""
+def evaluate(demo_cache, tmp_path_factory):
+    """Run evaluate.py in an empty folder of this file."""
+    folder = tmp_path_factory.mktemp("user")
 
     def run(*arguments, check=None):
         command = [sys.executable, str(ROOT / "evaluate.py"), *arguments]
-        environment = os.environ | {"BRAINSCORE_SUBMISSION_CACHE": str(cache), "COLUMNS": "80"}
-        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=folder, env=environment(demo_cache), check=False
+        )
         if check is not None:
             assert done.returncode == check, done.stderr
         return done
 
+    run.folder = folder
     return run
 
 
-def test_the_table_ends_with_the_hierarchy_and_says_simulated(evaluate):
-    done = evaluate(*GROUND_TRUTH, check=0)
-    for text in ("demo.V1-pls", "[SIMULATED]", "Avg", "ρ-hierarchy", "exact two-sided p", "SIMULATED recordings"):
-        assert text in done.stdout
-    assert max(map(len, done.stdout.splitlines())) <= 80
+def environment(cache):
+    return os.environ | {"BRAINSCORE_SUBMISSION_CACHE": str(cache), "COLUMNS": "80"}
 
 
-def test_json_is_one_object_and_nothing_else_on_standard_output(evaluate):
-    done = evaluate(*GROUND_TRUTH, "--json", check=0)
-    facts = json.loads(done.stdout)
+@pytest.fixture(scope="module")
+def whole(evaluate):
+    """What an uninterrupted run said with --json; its records lie in the folder `whole`."""
+    return evaluate(*GROUND_TRUTH, "--json", "--results", "whole", check=0)
+
+
+def test_json_is_one_object_and_nothing_else_on_standard_output(whole):
+    facts = json.loads(whole.stdout)
     assert set(facts["areas"]) == {"V1", "V2", "V4", "IT", "behavior"}
     assert facts["average"] == pytest.approx(sum(facts["areas"].values()) / 5)
     assert facts["simulated"] is True
@@ -51,24 +51,29 @@ def test_json_is_one_object_and_nothing_else_on_standard_output(evaluate):
     assert len(facts["records"]) == 5
 
 
-def test_kill_minus_9_then_the_same_command_gives_the_uninterrupted_table(evaluate, cache, tmp_path):
-    whole = json.loads(evaluate(*GROUND_TRUTH, "--json", "--results", "whole", check=0).stdout)
-    command = [sys.executable, str(ROOT / "evaluate.py"), *GROUND_TRUTH, "--results", "killed"]
-    environment = os.environ | {"BRAINSCORE_SUBMISSION_CACHE": str(cache)}
+def test_the_table_ends_with_the_hierarchy_and_says_simulated(evaluate, whole):
+    done = evaluate(*GROUND_TRUTH, "--results", "whole", check=0)
+    for text in ("demo.V1-pls", "[SIMULATED]", "Avg", "ρ-hierarchy", "exact two-sided p", "SIMULATED recordings"):
+        assert text in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_kill_minus_9_then_the_same_command_gives_the_uninterrupted_table(evaluate, whole, demo_cache):
+    killed = evaluate.folder / "killed"
+    command = [sys.executable, str(ROOT / "evaluate.py"), *GROUND_TRUTH, "--results", str(killed)]
     process = subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, env=environment(demo_cache), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    deadline = time.monotonic() + 300
-    while not list((tmp_path / "killed").rglob("*.json")) and time.monotonic() < deadline:
+    while not list(killed.rglob("*.json")) and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    finished = {path: path.stat().st_mtime_ns for path in (tmp_path / "killed").rglob("*.json")}
-    assert finished
-    resumed = json.loads(evaluate(*GROUND_TRUTH, "--json", "--results", "killed", check=0).stdout)
+    finished = {path: path.stat().st_mtime_ns for path in killed.rglob("*.json")}
+    assert 0 < len(finished) < 5
+    resumed = json.loads(evaluate(*GROUND_TRUTH, "--json", "--results", str(killed), check=0).stdout)
     assert {path: path.stat().st_mtime_ns for path in finished} == finished
     for part in ("areas", "areas_2022", "average", "hierarchy"):
-        assert resumed[part] == whole[part]
+        assert resumed[part] == json.loads(whole.stdout)[part]
 
 
 @pytest.mark.parametrize(
@@ -89,14 +94,14 @@ def test_kill_minus_9_then_the_same_command_gives_the_uninterrupted_table(evalua
         (["--model", "991", "--batch-size", "0"], 2, "batch-size"),
     ],
 )
-def test_wrong_input_is_one_or_two_lines_and_an_exit_code(evaluate, tmp_path, arguments, code, message):
+def test_wrong_input_is_one_or_two_lines_and_an_exit_code(evaluate, arguments, code, message):
     done = evaluate(*arguments, check=code)
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
     if code == 1:
         assert done.stderr.count("\n") <= 2, done.stderr
-    assert not (tmp_path / "results").exists()
+    assert not (evaluate.folder / "results").exists()
 
 
 def test_models_are_listed_with_published_averages(evaluate):

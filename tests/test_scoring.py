@@ -22,15 +22,9 @@ LAYERS = {
 }
 
 
-@pytest.fixture(scope="module")
-def shared_cache(tmp_path_factory):
-    """The demo suite's stimuli are drawn once for the whole file."""
-    return tmp_path_factory.mktemp("demo-cache")
-
-
 @pytest.fixture
-def demo(shared_cache, monkeypatch):
-    monkeypatch.setenv("BRAINSCORE_SUBMISSION_CACHE", str(shared_cache))
+def demo(demo_cache, monkeypatch):
+    monkeypatch.setenv("BRAINSCORE_SUBMISSION_CACHE", str(demo_cache))
     return find_suite("demo")
 
 

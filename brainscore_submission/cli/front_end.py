@@ -108,7 +108,9 @@ def front_end(verbose: bool = False) -> Iterator[Terminal]:
 def downloading(terminal: Terminal) -> Iterator[Callable[[int, int | None], None]]:
     """A bar for a download; it appears with the first byte."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=terminal.console, transient=True) as progress:
+    with Progress(
+        *columns, console=terminal.console, transient=True, disable=not terminal.console.is_terminal
+    ) as progress:
         task = progress.add_task("weights", total=None, visible=False)
         yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
 
@@ -119,7 +121,9 @@ def watching(terminal: Terminal) -> Iterator[Watcher]:
     from ..scoring import Watcher
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=terminal.console, transient=True) as progress:
+    with Progress(
+        *columns, console=terminal.console, transient=True, disable=not terminal.console.is_terminal
+    ) as progress:
         task = progress.add_task("starting", total=None)
         yield Watcher(
             stage=lambda text: progress.update(task, description=text, completed=0, total=None),
