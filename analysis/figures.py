@@ -254,7 +254,9 @@ def short(model: str, limit: int = 40) -> str:
 
 def titled(figure: Figure, title: str, words: Iterable[str]) -> Figure:
     """Put the title over the figure, and UNTRAINED, SIMULATED into the upper right corner."""
-    figure.suptitle(title, x=0.01, ha="left")
-    if words := list(words):
-        figure.text(0.995, 0.995, " · ".join(words), ha="right", va="top", color=MARK_COLOR, weight="bold")
+    mark = " · ".join(words)
+    room = 46 - len(mark)  # signs in one line of a figure 5.2 inches wide
+    figure.suptitle(title if not mark or len(title.splitlines()[0]) <= room else f"\n{title}", x=0.01, ha="left")
+    if mark:
+        figure.text(0.995, 0.995, mark, ha="right", va="top", color=MARK_COLOR, weight="bold")
     return figure

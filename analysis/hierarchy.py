@@ -261,22 +261,25 @@ def show(estimates, warnings, *, published, areas, against=None):
 
 
 def _table(estimates, areas, published, against):
-    against = against if against in {one.model for one in estimates} else _rival(estimates, published)
+    models = {one.model for one in estimates}
+    against = against if against in models else _rival(estimates, published)
     title = f"ρ-hierarchy, {CAVEAT}" if published else f"ρ-hierarchy, suite {estimates[0].suite}"
     marks = sorted({mark for one in estimates for mark in one.marks})
     table = Table(title=" · ".join([title, *marks]), title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("model", overflow="fold", min_width=24)
     table.add_column("formula", no_wrap=True)
     headings = [*areas, "ρ", *(["printed"] if published else []), "95 % interval", "P(ρ>0)", "p 2-sided"]
-    for heading in [*headings, "p 1-sided", "τ", "P(ρ>ρ*)"]:
+    for heading in [*headings, "p 1-sided", "τ", *(["P(ρ>ρ*)"] if len(models) > 1 else [])]:
         table.add_column(heading, justify="right", no_wrap=True)
-    table.caption, table.caption_justify = f"ρ*: {against}".replace("[", r"\["), "left"
+    if len(models) > 1:
+        table.caption, table.caption_justify = f"ρ*: {against}".replace("[", r"\["), "left"
     rivals = {one.formula: one for one in estimates if one.model == against}
     previous = None
     for one in estimates:
         if previous not in (None, one.model) and len(rivals) > 1:
             table.add_section()
-        table.add_row(*_cells(one, areas, published, rivals.get(one.formula), repeated=previous == one.model))
+        cells = _cells(one, areas, published, rivals.get(one.formula), repeated=previous == one.model)
+        table.add_row(*cells[: len(table.columns)])  # a model alone has nobody to be compared with
         previous = one.model
     return table
 

@@ -29,6 +29,8 @@ from .inline_svg import inline_svg
 from .profiles import AREAS, FORMULA_LABELS
 from .summary import Summary, summarise
 
+_TIMM = "timm:"
+_LAYERS_BY_HAND = ("given", "none")  # names of layer maps that came from --layers, whole or in part
 TEMPLATES = Path(__file__).with_name("templates")
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -98,41 +100,58 @@ def origins(records: pd.DataFrame) -> list[Origin]:
 
 
 def _origin(records):
+    records = _by_depth(records)
     first = records.iloc[0]
+    versions = (", ".join(f"{name} {number}" for name, number in found.items()) for found in records["versions"])
     return Origin(
         title=f"{first.model}, suite {first.suite}",
         untrained=bool(first.untrained),
-        command=rerun_command(first, list(records["benchmark"])),
+        command=rerun_command(records),
         facts={
             "weights": _distinct(_weights(weights) for weights in records["weights"]),
             "layers": ", ".join(f"{row.area}: {row.layer}" for row in records.itertuples() if row.layer),
             **{name.replace("_", " "): _distinct(records[name]) for name in ("layer_map", "preprocessing", "engine")},
             "field of view": _distinct(f"{degrees:g}°" for degrees in records["visual_degrees"].dropna()),
-            **{name: _distinct(records[name]) for name in ("precision", "device", "created")},
-            "versions": _distinct(
-                ", ".join(f"{k} {v}" for k, v in versions.items()) for versions in records["versions"]
-            ),
+            **{name: _distinct(records[name]) for name in ("precision", "device")},
+            "created": _distinct([records["created"].min(), records["created"].max()]).replace("; ", " to "),
+            "versions": _distinct(versions),
             "notes": _distinct(note for notes in records["notes"] for note in notes),
         },
         fingerprints=dict(zip(records["benchmark"], records["fingerprint"], strict=True)),
     )
 
 
-def rerun_command(record, benchmarks: list[str]) -> str:
-    """The command that makes a model's records of one suite again."""
-    model = record.model if pd.isna(record.competition_id) else str(int(record.competition_id))
-    words = ["python", "evaluate.py", "--model", model]
-    if record.suite in SUITES:
-        words += ["--suite", record.suite]
-    elif record.suite == "benchmarks":
-        words += [word for benchmark in benchmarks for word in ("--benchmark", benchmark)]
+def rerun_command(records: pd.DataFrame) -> str:
+    """The command that makes a model's records of one suite again.
+
+    Paths are not in a record: a checkpoint or a folder of recordings of one's own has to be filled in.
+    """
+    first = records.iloc[0]
+    words = ["python", "evaluate.py", "--model", _model_option(first)]
+    if first.suite in SUITES:
+        words += ["--suite", first.suite]
+    elif first.suite == "benchmarks":
+        words += [word for benchmark in records["benchmark"] for word in ("--benchmark", benchmark)]
     else:
-        words += ["--recordings", record.suite]
-    options = {"--layer-map": (record.layer_map, "paper"), "--engine": (record.engine, "gram")}
-    options |= {"--preprocessing": (record.preprocessing, "crop224"), "--precision": (record.precision, "float32")}
-    for option, (value, default) in options.items():
-        words += [option, value] if value and value != default else []
-    return shlex.join(words + (["--weights", "untrained"] if record.untrained else []))
+        words += ["--recordings", first.suite]
+    if first.layer_map in _LAYERS_BY_HAND:
+        layers = records.dropna(subset="layer").drop_duplicates("area")
+        words += ["--layers", ",".join(f"{row.area}={row.layer}" for row in layers.itertuples())]
+    options = {
+        "--layer-map": (first.layer_map, "paper", "ground truth", *_LAYERS_BY_HAND),
+        "--engine": (first.engine, "gram"),
+    }
+    options |= {"--preprocessing": (first.preprocessing, "crop224"), "--precision": (first.precision, "float32")}
+    for option, (value, *usual) in options.items():
+        words += [option, value] if value and value not in usual and not value.startswith(_TIMM) else []
+    return shlex.join(words + (["--weights", "untrained"] if first.untrained else []))
+
+
+def _model_option(record):
+    """As `--model` takes it; a timm model's own preprocessing bears the name it is called by."""
+    if (record.preprocessing or "").startswith(_TIMM):
+        return record.preprocessing
+    return record.model if pd.isna(record.competition_id) else str(int(record.competition_id))
 
 
 def _weights(weights):

@@ -230,18 +230,22 @@ def test_a_folder_where_a_file_is_meant_is_wrong_usage(demo_results, tmp_path):
 
 def test_the_command_that_makes_the_records_again(demo_results):
     table, _ = read_folder(demo_results)
-    joint = table[table["competition_id"] == 991].iloc[0]
-    assert rerun_command(joint, []) == "python evaluate.py --model 991 --suite demo"
-    other = joint.copy()
-    other[["model", "competition_id", "suite", "engine", "untrained"]] = [
-        "timm:a b",
-        None,
-        "benchmarks",
-        "surrogate",
-        True,
-    ]
-    assert rerun_command(other, ["x-pls"]) == (
-        "python evaluate.py --model 'timm:a b' --benchmark x-pls --engine surrogate --weights untrained"
+    joint = table[table["competition_id"] == 991]
+    assert rerun_command(joint) == "python evaluate.py --model 991 --suite demo"
+    origin = {
+        "model": "timm_resnet18_a1",
+        "competition_id": None,
+        "preprocessing": "timm:resnet18.a1",
+        "untrained": True,
+    }
+    timm = joint.iloc[:2].assign(
+        suite="benchmarks", engine="surrogate", layer_map="given", layer=["one", "two"], **origin
+    )
+    benchmarks = " ".join(f"--benchmark {name}" for name in timm["benchmark"])
+    areas = ",".join(f"{area}={layer}" for area, layer in zip(timm["area"], timm["layer"], strict=True))
+    assert rerun_command(timm) == (
+        f"python evaluate.py --model timm:resnet18.a1 {benchmarks} --layers {areas} "
+        "--engine surrogate --weights untrained"
     )
 
 

@@ -1,0 +1,215 @@
+"""Figures of a layer search: heat map and profiles over the layers in the order of the forward pass.
+
+Both are drawn from the table of a search (`brainscore_submission.search.table`), so they can be drawn again later.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from .figures import short, style, titled
+
+BEST = {"marker": "v", "color": "#d55e00", "markeredgecolor": "white", "markersize": 10, "linestyle": ""}
+COMMITTED = {"marker": "D", "color": "white", "markeredgecolor": "#1b1f24", "markersize": 7, "linestyle": ""}
+LINE, BAND, ZERO, EDGE = "#0072b2", "#0072b2", "#5a636d", "#5a636d"
+NOT_SCORED = "#e4e1da"
+MOST_GROUPS = 12
+WIDTH = 11.0
+
+
+def heat_map(table: pd.DataFrame, model: str, committed: Mapping[str, str], marks: Sequence[str] = ()) -> Figure:
+    """Signed score of every layer: one row a benchmark, layers in the order of the forward pass.
+
+    Parameters
+    ----------
+    table : DataFrame with the columns of `search.table.COLUMNS`
+    model : str
+    committed : area -> layer, as named in the table; of a given layer map
+    marks : "UNTRAINED", "SIMULATED"
+    """
+    rows = list(_rows(table))
+    n_layers = int(table["position"].max()) + 1
+    values = np.full((len(rows), n_layers), np.nan)
+    for number, (_, row) in enumerate(rows):
+        values[number, row["position"]] = _signed(row)
+    with style(), mpl.rc_context({"axes.grid": False}):
+        figure = Figure(figsize=(WIDTH, 1.7 + 0.62 * len(rows)))
+        axes = figure.add_subplot()
+        mesh = _strips(axes, values)
+        for number, (label, row) in enumerate(rows):
+            _marked(axes, row, committed, lambda _layer, at=number: at - 0.32)
+            axes.text(n_layers + 0.01 * n_layers, number, _best_in_words(row), va="center", fontsize=8)
+            axes.text(-0.01 * n_layers, number, label, va="center", ha="right")
+        axes.set_ylim(len(rows) - 0.4, -0.75)
+        axes.set_yticks([])
+        axes.spines[["left", "bottom"]].set_visible(False)
+        _name_groups(axes, table)
+        figure.colorbar(mesh, ax=axes, label="signed score", pad=0.2, fraction=0.02, aspect=12)
+        _legend(figure, committed, "chosen for the area")
+        return titled(figure, f"Layer search: {short(model)}, {n_layers} layers", marks)
+
+
+def _strips(axes, values):
+    """One strip of cells a row, with room between strips for the marks."""
+    shown = np.ma.masked_invalid(values)
+    limits = {"vmin": min(0.0, float(shown.min())), "vmax": float(shown.max())}
+    x = np.arange(values.shape[1] + 1)
+    axes.set_facecolor("none")
+    for number, row in enumerate(shown):
+        edges = [number - 0.25, number + 0.4]
+        axes.fill_between([0, values.shape[1]], *edges, color=NOT_SCORED, linewidth=0)
+        mesh = axes.pcolormesh(x, edges, row[None], edgecolors="face", linewidth=0.2, **limits)
+    return mesh
+
+
+def profiles(table: pd.DataFrame, model: str, committed: Mapping[str, str], marks: Sequence[str] = ()) -> Figure:
+    """Signed score over the layers with its error band, one panel a benchmark.
+
+    The band is one standard deviation of the score when neuroids and stimuli are drawn anew; where there are none, its
+    standard error over splits. Parameters as of `heat_map`.
+    """
+    rows = list(_rows(table))
+    with style():
+        figure = Figure(figsize=(WIDTH, 1.1 + 1.65 * len(rows)))
+        panels = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
+        for axes, (label, row) in zip(panels, rows, strict=True):
+            _one_profile(axes, row, committed)
+            axes.set_title(f"{label}: {_best_in_words(row)}", fontsize=9)
+        for axes in panels:
+            _name_groups(axes, table, named=axes is panels[-1])
+        figure.supylabel("signed score", fontsize=10)
+        extra = [
+            Line2D([], [], marker="o", color="white", markeredgecolor=LINE, linestyle="", label="from a sketch"),
+            Line2D([], [], marker="|", color="#d55e00", linestyle="", label="tied with the best"),
+        ]
+        _legend(figure, committed, "chosen for the area", [*extra[(0 if not table["exact"].all() else 1) :]])
+        return titled(figure, f"Layer search: {short(model)}", marks)
+
+
+def _one_profile(axes, row, committed):
+    x, y, error = row["position"].to_numpy() + 0.5, _signed(row), _band(row)
+    axes.fill_between(x, y - error, y + error, color=BAND, alpha=0.22, linewidth=0)
+    axes.plot(x, y, color=LINE, linewidth=1.0, marker="")
+    size = float(np.clip(600 / len(row), 1.5, 5))
+    exact = row["exact"].to_numpy(dtype=bool)
+    axes.plot(x[exact], y[exact], color=LINE, marker="o", markersize=size, linestyle="")
+    axes.plot(x[~exact], y[~exact], color="white", markeredgecolor=LINE, marker="o", markersize=size, linestyle="")
+    axes.axhline(0, color=ZERO, linewidth=0.8)
+    low, high = float(np.min(y - error)), float(np.max(y + error))
+    margin = 0.18 * max(high - low, 1e-6)
+    axes.set_ylim(min(low, 0) - margin, max(high, 0) + margin)
+    tied = row["tied"].fillna(False).to_numpy(dtype=bool)
+    axes.plot(x[tied], np.full(tied.sum(), axes.get_ylim()[0] + 0.3 * margin), "|", color="#d55e00", markersize=6)
+    at = dict(zip(row["layer"], y + error, strict=True))
+    _marked(axes, row, committed, lambda layer: at[layer] + 0.45 * margin)
+
+
+def _rows(table):
+    """Benchmarks in the table's order: a label, and the layers in the order of the forward pass."""
+    per_area = table.groupby("area")["benchmark"].nunique()
+    for benchmark, row in table.groupby("benchmark", sort=False):
+        area = row["area"].iloc[0]
+        label = area if per_area[area] == 1 else f"{area}: {benchmark}"
+        yield label, row.sort_values("position")
+
+
+def _signed(row):
+    """Score with the sign of r; r itself where there is no ceiling."""
+    score = row["score"].where(row["score"].notna(), row["raw"])
+    return np.copysign(score.to_numpy(dtype=float), row["raw"].to_numpy(dtype=float))
+
+
+def _band(row):
+    """Spread of raw r on the scale of the score, by the slope of the score's own error over the error of raw."""
+    raw_error, score_error = (row[name].to_numpy(dtype=float) for name in ("raw_error", "score_error"))
+    slope = np.divide(score_error, raw_error, out=np.ones(len(row)), where=raw_error > 0)
+    spread = row["raw_spread"].to_numpy(dtype=float)
+    return np.nan_to_num(np.where(np.isnan(spread), score_error, slope * spread))
+
+
+def _marked(axes, row, committed, height):
+    """The chosen and the committed layer of a row, side by side where they are one."""
+    position = dict(zip(row["layer"], row["position"] + 0.5, strict=True))
+    for layer in row["layer"][row["chosen"]]:
+        axes.plot([position[layer]], [height(layer)], zorder=4, clip_on=False, **BEST)
+    layer = committed.get(row["area"].iloc[0])
+    if layer in position:
+        axes.plot([position[layer]], [height(layer)], zorder=5, clip_on=False, **COMMITTED)
+
+
+def _best_in_words(row):
+    chosen = row[row["chosen"]]
+    if chosen.empty:
+        return ""
+    one = chosen.iloc[0]
+    return f"{one['layer']}, {_signed(chosen)[0]:.3f}"
+
+
+def groups(layers: Sequence[str]) -> list[tuple[str, int, int]]:
+    """Consecutive layers of one part of the network: name, first position, last position + 1.
+
+    As deep into the names as leaves no more than `MOST_GROUPS` parts.
+
+    Examples
+    --------
+    >>> groups(["stem", "blocks.0.norm", "blocks.0.mlp", "blocks.1.norm"])
+    [('stem', 0, 1), ('blocks.0', 1, 3), ('blocks.1', 3, 4)]
+    """
+    found: list[tuple[str, int, int]] = [(layers[0].split(".")[0], 0, len(layers))]
+    for depth in range(1, 6):
+        names = [".".join(layer.split(".")[:depth]) for layer in layers]
+        runs = [(name, [position for position, _ in run]) for name, run in _runs(names)]
+        if len(runs) > MOST_GROUPS:
+            break
+        # Not past the point where every layer is a part of its own.
+        if depth > 1 and len(runs) == len(layers) > len(found):
+            break
+        found = [(name, positions[0], positions[-1] + 1) for name, positions in runs]
+    return found
+
+
+def _runs(names):
+    return [(name, list(run)) for name, run in itertools.groupby(enumerate(names), key=lambda pair: pair[1])]
+
+
+def _name_groups(axes, table, named=True):
+    """Thin lines between parts of the network, their names below, and the share of the forward pass done."""
+    layers = table.drop_duplicates("layer").sort_values("position")
+    parts = groups(list(layers["layer"]))
+    positions = layers["position"].to_numpy()
+    for _, start, _ in parts[1:]:
+        axes.axvline(positions[start], color=EDGE, linewidth=0.5, alpha=0.6, zorder=3)
+    axes.set_xlim(0, positions[-1] + 1)
+    if not named:
+        axes.tick_params(labelbottom=False, bottom=False)
+        return
+    depth = layers["depth"].to_numpy()
+    middles = [(positions[start] + positions[stop - 1] + 1) / 2 for _, start, stop in parts]
+    labels = [f"{name}\n{depth[stop - 1]:.0%}" for name, _, stop in parts]
+    kept = _apart(middles, labels, positions[-1] + 1)
+    axes.set_xticks([middles[i] for i in kept], [labels[i] for i in kept], fontsize=8)
+    axes.tick_params(bottom=False)
+    axes.set_xlabel("layers in the order of the forward pass; below each part, the share of the FLOPs done at its end")
+
+
+def _apart(middles, labels, width):
+    """Indices of labels that do not run into each other, the widest parts' first."""
+    kept: list[int] = []
+    need = [0.011 * width * max(len(line) for line in label.split("\n")) for label in labels]
+    room = np.diff([0, *[(a + b) / 2 for a, b in itertools.pairwise(middles)], width])
+    for i in sorted(range(len(middles)), key=lambda i: -room[i]):
+        if all(abs(middles[i] - middles[j]) > (need[i] + need[j]) / 2 for j in kept):
+            kept.append(i)
+    return sorted(kept)
+
+
+def _legend(figure, committed, best, extra=()):
+    handles = [Line2D([], [], label=best, **BEST)]
+    if committed:
+        handles.append(Line2D([], [], label="committed by the layer map", **COMMITTED))
+    figure.legend(handles=[*handles, *extra], loc="outside lower left", ncols=4)
