@@ -42,14 +42,14 @@ def heat_map(table: pd.DataFrame, model: str, committed: Mapping[str, str], mark
         axes = figure.add_subplot()
         mesh = _strips(axes, values)
         for number, (label, row) in enumerate(rows):
-            _marked(axes, row, committed, lambda _layer, at=number: at - 0.32)
+            _marked(axes, row, committed, lambda _layer, at=number: (at - 0.34, at + 0.49))
             axes.text(n_layers + 0.01 * n_layers, number, _best_in_words(row), va="center", fontsize=8)
             axes.text(-0.01 * n_layers, number, label, va="center", ha="right")
-        axes.set_ylim(len(rows) - 0.4, -0.75)
+        axes.set_ylim(len(rows) - 0.35, -0.6)
         axes.set_yticks([])
         axes.spines[["left", "bottom"]].set_visible(False)
         _name_groups(axes, table)
-        figure.colorbar(mesh, ax=axes, label="signed score", pad=0.2, fraction=0.02, aspect=12)
+        figure.colorbar(mesh, ax=axes, label="signed score", pad=0.19, fraction=0.02, aspect=12)
         _legend(figure, committed, "chosen for the area")
         return titled(figure, f"Layer search: {short(model)}, {n_layers} layers", marks)
 
@@ -101,12 +101,12 @@ def _one_profile(axes, row, committed):
     axes.plot(x[~exact], y[~exact], color="white", markeredgecolor=LINE, marker="o", markersize=size, linestyle="")
     axes.axhline(0, color=ZERO, linewidth=0.8)
     low, high = float(np.min(y - error)), float(np.max(y + error))
-    margin = 0.18 * max(high - low, 1e-6)
+    margin = 0.22 * max(high - low, 1e-6)
     axes.set_ylim(min(low, 0) - margin, max(high, 0) + margin)
-    tied = row["tied"].fillna(False).to_numpy(dtype=bool)
+    tied = (row["tied"] == True).to_numpy()  # noqa: E712  (empty where not confirmed)
     axes.plot(x[tied], np.full(tied.sum(), axes.get_ylim()[0] + 0.3 * margin), "|", color="#d55e00", markersize=6)
-    at = dict(zip(row["layer"], y + error, strict=True))
-    _marked(axes, row, committed, lambda layer: at[layer] + 0.45 * margin)
+    at = {layer: (top, bottom) for layer, top, bottom in zip(row["layer"], y + error, y - error, strict=True)}
+    _marked(axes, row, committed, lambda layer: (at[layer][0] + 0.45 * margin, at[layer][1] - 0.45 * margin))
 
 
 def _rows(table):
@@ -133,13 +133,13 @@ def _band(row):
 
 
 def _marked(axes, row, committed, height):
-    """The chosen and the committed layer of a row, side by side where they are one."""
+    """The chosen layer of a row from above, the committed one from below; `height` gives both places of a layer."""
     position = dict(zip(row["layer"], row["position"] + 0.5, strict=True))
     for layer in row["layer"][row["chosen"]]:
-        axes.plot([position[layer]], [height(layer)], zorder=4, clip_on=False, **BEST)
+        axes.plot([position[layer]], [height(layer)[0]], zorder=4, clip_on=False, **BEST)
     layer = committed.get(row["area"].iloc[0])
     if layer in position:
-        axes.plot([position[layer]], [height(layer)], zorder=5, clip_on=False, **COMMITTED)
+        axes.plot([position[layer]], [height(layer)[1]], zorder=5, clip_on=False, **COMMITTED)
 
 
 def _best_in_words(row):

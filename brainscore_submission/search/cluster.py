@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -40,9 +40,9 @@ class Opener:
     recordings: str = ""
     metric: str = "pls"
 
-    def open_model(self) -> Model:
+    def open_model(self, progress: Callable | None = None) -> Model:
         """Open the model; it needs no layer map."""
-        return open_model(self.model, require_layers=False, **dict(self.options))
+        return open_model(self.model, areas=(), progress=progress, **dict(self.options))
 
     def open_suite(self) -> Suite:
         """Open the suite, the benchmarks or the recordings."""

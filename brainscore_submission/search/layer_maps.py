@@ -11,9 +11,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..models import layer_map_path
-from ..plugin.commitment import AREAS, checked_layer_map
-from ..plugin.errors import UserError
+from ..models import Model, layer_map_names, layer_map_path
+from ..plugin.commitment import AREAS, checked_layer_map, read_layer_map
+from ..plugin.errors import UserError, suggest
 from ..records import _write_atomically
 from .table import summary
 
@@ -22,6 +22,22 @@ if TYPE_CHECKING:
 
 ORIGINS = "origins"
 SEARCHED = "searched"
+
+
+def named_layer_map(model: Model, name: str) -> dict[str, str]:
+    """A layer map by name or file, with the card's behavioural layer where it has one.
+
+    Raises
+    ------
+    UserError
+        If there is no such map.
+    """
+    path = Path(name) if name.endswith(".json") else layer_map_path(model.card, name)
+    if path is None:
+        known = layer_map_names(model.card)
+        raise UserError(f"model '{model.card.name}' has no layer map '{name}'.{suggest(name, known)}")
+    behavior = {"behavior": model.card.behavior_layer} if model.card.behavior_layer else {}
+    return {**read_layer_map(path), **behavior}
 
 
 def require_whole_map(areas: list[str]) -> None:
