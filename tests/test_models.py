@@ -68,10 +68,14 @@ def test_a_layer_map_written_into_the_current_folder_comes_first(tmp_path, monke
         ({"name": "991", "preprocessing": "crop225"}, "unknown preprocessing 'crop225'. Did you mean crop224"),
         ({"name": "991", "device": "cuda:99"}, "unknown device 'cuda:99'"),
         ({"name": "991", "layers": {"V3": "norm"}}, "unknown area 'V3' in --layers"),
-        ({"name": "timm:resnet10t"}, "has no layer map. Give one, --layers"),
-        ({"name": "timm:resnet10t", "layers": {"V1": "layer1"}}, "has no layer map. Give one, --layers"),
+        ({"name": "timm:resnet10t"}, "has no layer for behavior. Give one"),
+        ({"name": "timm:resnet10t", "areas": ["V1"]}, "has no layer map. Give one, --layers"),
         (
-            {"name": "timm:resnet10t", "layers": {**RESNET, "IT": "layer5"}},
+            {"name": "timm:resnet10t", "layers": {"V1": "layer1", "behavior": "fc"}},
+            "has no layer map. Give one, --layers",
+        ),
+        (
+            {"name": "timm:resnet10t", "layers": {**RESNET, "IT": "layer5", "behavior": "fc"}},
             "unknown layer 'layer5'. Did you mean layer",
         ),
         ({"name": "991", "weights": "absent.pt"}, "absent.pt"),
@@ -100,10 +104,16 @@ def test_malformed_layer_maps(tmp_path, content, message):
         read_layer_map(path)
 
 
+def test_only_the_areas_that_are_scored_need_a_layer():
+    model = open_model("timm:resnet10t", weights="untrained", layers={"V4": "layer3"}, areas=["V4"])
+    assert model.layer_map == {"V4": "layer3"}
+    with pytest.raises(UserError, match="unknown layer 'none given for behavior'"):
+        model.activations_model().get_layer(model.commit().behavior_model.mapping["probabilities"].readout[0])
+
+
 def test_a_model_without_a_behavior_layer_says_how_to_give_one():
-    model = open_model("timm:resnet10t", weights="untrained", layers=RESNET)
-    with pytest.raises(UserError, match="no layer for behaviour.*behavior=<layer>"):
-        model.commit()
+    with pytest.raises(UserError, match="no layer for behavior.*behavior=<layer>"):
+        open_model("timm:resnet10t", weights="untrained", layers=RESNET)
 
 
 def test_auto_takes_the_gpu_where_there_is_one():

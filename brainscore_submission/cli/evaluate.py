@@ -78,6 +78,7 @@ def evaluate(
                 batch_size=batch_size,
                 precision=precision,
                 progress=progress,
+                areas=tuple(chosen.areas),
             )
         cache = default_cache()
         with watching(terminal) as watcher:
