@@ -8,30 +8,31 @@ anywhere.
 import hashlib
 import json
 import logging
-import os
-import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import platformdirs
+from filelock import FileLock
 from PIL import Image
 
+from ..plugin.errors import UserError
+from ..plugin.fetching import CACHE_VARIABLE, cache_folder
 from . import objects, textures
 
 SIZE_PX = 256
 GREY = 128  # Brain-Score's screen is 128, too: pictures fade into it
 TEXTURE_DEGREES = 4
 OBJECT_DEGREES = 8
-TEXTURE_SAMPLES = 5  # of each family, and as many of its noise
-OBJECT_SAMPLES = 15  # of each object; the last TEST_SAMPLES of them test behaviour, the others fit its readout
-TEST_SAMPLES = 6
+TEXTURE_INSTANCES = 5  # of each family, and as many of its noise
+OBJECT_INSTANCES = 15  # of each object; the last TEST_INSTANCES of them test behaviour, the others fit its readout
+TEST_INSTANCES = 6
 
 # Of all pixels, in the order of `all_stimuli`. Another value means other pictures, whose scores do not compare.
 PIXELS_SHA256 = "e5afbc62bf47e48d3366830a3551b717a8cf222061d3b891026e557a1b5454fb"
+MANIFEST = "manifest.json"
 
 logger = logging.getLogger(__name__)
 
@@ -50,18 +51,18 @@ class DemoStimulus:
 
 
 def texture_stimuli() -> list[DemoStimulus]:
-    """Five samples of each of ten texture families, and of each sample the noise with its amplitude spectrum."""
+    """Five instances of each of ten texture families, and for each the noise with its amplitude spectrum."""
     return [
-        _texture_stimulus(family, sample, kind)
+        _texture_stimulus(family, instance, kind)
         for family in textures.FAMILIES
         for kind in ("texture", "noise")
-        for sample in range(TEXTURE_SAMPLES)
+        for instance in range(TEXTURE_INSTANCES)
     ]
 
 
 def object_stimuli() -> list[DemoStimulus]:
     """Fifteen views of each of eight objects, each on another background."""
-    return [_object_stimulus(name, sample) for name in objects.OBJECTS for sample in range(OBJECT_SAMPLES)]
+    return [_object_stimulus(name, instance) for name in objects.OBJECTS for instance in range(OBJECT_INSTANCES)]
 
 
 def all_stimuli() -> list[DemoStimulus]:
@@ -69,9 +70,9 @@ def all_stimuli() -> list[DemoStimulus]:
     return texture_stimuli() + object_stimuli()
 
 
-def cache_folder() -> Path:
-    """Where generated files go: `$BRAINSCORE_SUBMISSION_CACHE`, or the user's cache directory."""
-    return Path(os.environ.get("BRAINSCORE_SUBMISSION_CACHE") or platformdirs.user_cache_dir("brainscore_submission"))
+def is_test(stimulus: DemoStimulus) -> bool:
+    """Whether an object picture tests behaviour (else it fits the readout)."""
+    return stimulus.meta["instance"] >= OBJECT_INSTANCES - TEST_INSTANCES
 
 
 @dataclass(frozen=True)
@@ -82,83 +83,89 @@ class StimulusFolder:
     sha256: str
 
     def file(self, stimulus: DemoStimulus) -> Path:
+        """Where a picture lies."""
         return self.path / stimulus.filename
 
 
-def stimulus_folder(cache: Path | None = None) -> StimulusFolder:
-    """The folder of pictures: found and verified, or generated.
+def stimulus_folder(cache: str | Path | None = None) -> StimulusFolder:
+    """The folder of pictures: found and verified, or generated (10 to 20 seconds).
 
     A folder appears under its name only when it is complete, so an interrupted generation leaves nothing that is
     used; a folder with a missing or changed file is replaced.
 
     Parameters
     ----------
-    cache : folder to look in; None for `cache_folder()`
+    cache : see `brainscore_submission.plugin.fetching.cache_folder`
+
+    Raises
+    ------
+    UserError
+        The cache cannot be written to.
     """
-    folder = Path(cache or cache_folder()) / f"demo-stimuli-{PIXELS_SHA256[:12]}"
-    if folder.exists() and not _is_intact(folder):
-        logger.warning("%s is damaged: generating its pictures again.", folder)
-        shutil.rmtree(folder)
-    if not folder.exists():
-        _generate(folder)
-    sha256 = _manifest(folder)["pixels_sha256"]
-    if sha256 != PIXELS_SHA256:
+    folder = cache_folder(cache) / f"demo-stimuli-{PIXELS_SHA256[:12]}"
+    manifest = _intact_manifest(folder)
+    if manifest is None:
+        manifest = _generate(folder)
+    if manifest["pixels_sha256"] != PIXELS_SHA256:
         logger.warning(
-            "The demo pictures drawn here (%s) are not the published ones (%s): numpy %s draws otherwise. "
-            "Scores do not compare with published demo scores.",
-            sha256[:12], PIXELS_SHA256[:12], np.__version__,
-        )  # fmt: skip
-    return StimulusFolder(folder, sha256)
+            "these demo pictures (%s) are not the published ones (%s): numpy %s draws them otherwise. "
+            "Scores on them do not compare with published demo scores.",
+            *(manifest["pixels_sha256"][:12], PIXELS_SHA256[:12], np.__version__),
+        )
+    return StimulusFolder(folder, manifest["pixels_sha256"])
 
 
-def _generate(folder: Path) -> None:
-    """Draw everything into a temporary folder, then give it its name."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+def _intact_manifest(folder: Path) -> dict | None:
+    """The folder's manifest, if every picture is there with the bytes that it was written with."""
     try:
-        files, pixels_sha256 = {}, hashlib.sha256()
-        for name, pixels in _pictures():
-            Image.fromarray(pixels).convert("RGB").save(draft / name)
-            files[name] = _sha256(draft / name)
-            pixels_sha256.update(pixels.tobytes())
-        manifest = {"files": files, "pixels_sha256": pixels_sha256.hexdigest()}
-        (draft / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
-        _rename(draft, folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        written = {stimulus.filename: _sha256(folder / stimulus.filename) for stimulus in all_stimuli()}
+    except (OSError, ValueError):
+        return None
+    return manifest if manifest.get("files") == written else None
 
 
-def _pictures() -> Iterator[tuple[str, np.ndarray]]:
+def _generate(folder: Path) -> dict:
+    """Draw everything into a draft, then give it the folder's name; of two runs at once, one draws."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            manifest = _intact_manifest(folder)
+            if manifest is None:
+                with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as draft:
+                    manifest = _draw(Path(draft, "new"))
+                    if folder.exists():
+                        logger.warning("%s was damaged: its pictures were drawn again.", folder)
+                        folder.rename(Path(draft, "damaged"))
+                    Path(draft, "new").rename(folder)
+    except OSError as error:
+        raise UserError(
+            f"cannot write the demo pictures into {folder.parent}: {error.strerror or error}. "
+            f"Free some space (15 MB) or set {CACHE_VARIABLE} to a folder that can be written."
+        ) from error
+    return manifest
+
+
+def _draw(folder: Path) -> dict:
+    """Write every picture and the manifest: the hash of each file, and of all pixels in order."""
+    folder.mkdir()
+    files, all_pixels = {}, hashlib.sha256()
     for stimulus in all_stimuli():
-        yield stimulus.filename, stimulus.draw()
-
-
-def _rename(draft: Path, folder: Path) -> None:
-    try:
-        draft.rename(folder)
-    except OSError:
-        if not (folder.exists() and _is_intact(folder)):  # else another process was first, with the same pictures
-            raise
-
-
-def _is_intact(folder: Path) -> bool:
-    """Whether every file of the manifest is there with the bytes it was written with."""
-    if not (folder / "manifest.json").is_file():
-        return False
-    files = _manifest(folder)["files"]
-    return all((folder / name).is_file() and _sha256(folder / name) == sha256 for name, sha256 in files.items())
-
-
-def _manifest(folder: Path) -> dict:
-    return json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        pixels = stimulus.draw()
+        Image.fromarray(pixels).convert("RGB").save(folder / stimulus.filename)
+        files[stimulus.filename] = _sha256(folder / stimulus.filename)
+        all_pixels.update(pixels.tobytes())
+    manifest = {"files": files, "pixels_sha256": all_pixels.hexdigest()}
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+    return manifest
 
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _texture_stimulus(family, sample, kind):
-    seed = _seed("texture", family, sample)
+def _texture_stimulus(family, instance, kind):
+    seed = _seed("texture", family, instance)
 
     def draw():
         random = np.random.RandomState(seed)
@@ -167,12 +174,12 @@ def _texture_stimulus(family, sample, kind):
             patch = textures.scrambled(patch, random)
         return _pixels(0.19 * patch * _aperture(SIZE_PX))
 
-    meta = {"texture_type": kind, "texture_family": family, "instance": sample}
-    return DemoStimulus(f"{kind}-{family}-{sample}", meta, draw)
+    meta = {"texture_type": kind, "texture_family": family, "instance": instance}
+    return DemoStimulus(f"{kind}-{family}-{instance}", meta, draw)
 
 
-def _object_stimulus(name, sample):
-    random = np.random.RandomState(_seed("object", name, sample))
+def _object_stimulus(name, instance):
+    random = np.random.RandomState(_seed("object", name, instance))
     view = objects.View(
         x=random.uniform(-0.08, 0.08),
         y=random.uniform(-0.08, 0.08),
@@ -196,19 +203,14 @@ def _object_stimulus(name, sample):
     meta = {
         "object_name": name,
         "image_label": name,  # what Brain-Score's readout of behaviour is fitted to
-        "instance": sample,
+        "instance": instance,
         "background": background,
         "position_x": view.x,
         "position_y": view.y,
         "object_radius": view.radius,
         "object_rotation": view.rotation,
     }
-    return DemoStimulus(f"object-{name}-{sample:02}", meta, draw)
-
-
-def is_test(stimulus: DemoStimulus) -> bool:
-    """Whether an object picture tests behaviour (else it fits the readout)."""
-    return stimulus.meta["instance"] >= OBJECT_SAMPLES - TEST_SAMPLES
+    return DemoStimulus(f"object-{name}-{instance:02}", meta, draw)
 
 
 def _pixels(contrast):
