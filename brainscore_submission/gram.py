@@ -5,25 +5,28 @@ is invariant"), so n_stimuli² numbers stand for n_stimuli x 258,496. Recording 
 regression in `pls.py`; nothing here knows of layers or benchmarks.
 """
 
+import functools
 import hashlib
 import io
 import json
 import logging
 import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import scipy.linalg
 import torch
-from scipy.linalg.blas import dgemm, dsyrk, ssyrk
+from threadpoolctl import ThreadpoolController
 
 from brainscore_submission.plugin.errors import UserError
 
 logger = logging.getLogger(__name__)
 
-BLOCK_BYTES = 64 * 2**20  # working memory for one centred block of columns
+BLOCK_BYTES = 32 * 2**20  # working memory of one thread for a centred block of columns
 BLOCK_COLUMNS = 4096  # a float32 product sums no more columns than this before it is added up in float64
-_SYRK = {np.dtype(np.float32): ssyrk, np.dtype(np.float64): dsyrk}
+PARALLEL_BYTES = 2**29  # working memory of all threads together
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 
@@ -32,7 +35,7 @@ class NonFiniteActivations(UserError):
 
     Attributes
     ----------
-    stimulus : int, the first stimulus (row) that holds one
+    stimulus : int, the first stimulus (row) that holds one, in the block of columns where it was found
     """
 
     def __init__(self, stimulus: int):
@@ -47,7 +50,8 @@ class GramAccumulator:
     """Sum the Gram matrix of centred features over chunks of columns, as they arrive.
 
     Each chunk holds *all* stimuli, so it is centred on its own and then needed no more: besides the chunk,
-    the memory is one block of `BLOCK_BYTES` and a few (n_stimuli, n_stimuli) matrices.
+    the memory is three matrices of (n_stimuli, n_stimuli) and, for all threads together, `PARALLEL_BYTES` (more, if
+    one thread alone needs more).
 
     Parameters
     ----------
@@ -78,7 +82,7 @@ class GramAccumulator:
         self.n_stimuli = n_stimuli
         self.n_features = 0
         self.dtype = np.dtype(dtype)
-        self._sum = None  # (n_stimuli, n_stimuli); on the CPU its upper triangle only
+        self._sum = None  # (n_stimuli, n_stimuli), float64
 
     def add(self, columns) -> None:
         """Add some features of all stimuli.
@@ -89,12 +93,13 @@ class GramAccumulator:
         """
         if columns.ndim != 2 or len(columns) != self.n_stimuli:
             raise UserError(f"expected columns of shape ({self.n_stimuli}, n), got {tuple(columns.shape)}")
-        on_gpu = isinstance(columns, torch.Tensor) and columns.is_cuda
-        columns = columns if on_gpu else _as_numpy(columns)
-        add_block = self._add_block_gpu if on_gpu else self._add_block_cpu
-        width = _block_width(self.n_stimuli, self.dtype)
-        for start in range(0, columns.shape[1], width):
-            add_block(columns[:, start : start + width])
+        if isinstance(columns, torch.Tensor) and columns.is_cuda:
+            product = self._product_gpu(columns)
+        else:
+            columns = _as_numpy(columns)
+            shape = self.n_stimuli, self.n_stimuli
+            product = _sum_blocks(lambda block: self._product(columns[:, block]), columns.shape[1], shape)
+        self._sum = product if self._sum is None else self._sum + product
         self.n_features += columns.shape[1]
 
     def result(self) -> np.ndarray:
@@ -106,29 +111,24 @@ class GramAccumulator:
         """
         if self._sum is None:
             return np.zeros((self.n_stimuli, self.n_stimuli))
-        if isinstance(self._sum, torch.Tensor):
-            return centre(self._sum.cpu().numpy())
-        return centre(_mirror(self._sum.copy()))
+        return centre(self._sum.cpu().numpy() if isinstance(self._sum, torch.Tensor) else self._sum)
 
-    def _add_block_cpu(self, block) -> None:
-        with np.errstate(invalid="ignore"):  # inf - inf, refused in the next line
-            mean = block.mean(axis=0, dtype=np.float64)
+    def _product(self, block) -> np.ndarray:
+        mean = block.mean(axis=0, dtype=np.float64)
         _refuse_nonfinite(mean, block)
         # A mean rounded to float32 leaves the same error in all stimuli, and `centre` takes it off the sum.
         centred = np.subtract(block, mean.astype(self.dtype), dtype=self.dtype, order="C")  # (n_stimuli, width)
-        # `syrk` reads columns first: the transpose is free, and so is the mirrored triangle.
-        product = _SYRK[self.dtype](1.0, centred.T, trans=1, lower=1).T  # upper triangle
-        if self._sum is None:
-            self._sum = np.zeros(product.shape)
-        self._sum += product
+        return centred @ centred.T  # numpy knows that this is symmetric, and computes one half
 
-    def _add_block_gpu(self, block) -> None:
-        mean = block.mean(dim=0, dtype=torch.float64)
-        _refuse_nonfinite(mean, block)
+    def _product_gpu(self, columns) -> torch.Tensor:
+        total = 0.0
         dtype = getattr(torch, self.dtype.name)
-        centred = block.to(dtype) - mean.to(dtype)
-        product = (centred @ centred.mT).double()
-        self._sum = product if self._sum is None else self._sum.add_(product)
+        for block in columns.split(BLOCK_COLUMNS, dim=1):
+            mean = block.mean(dim=0, dtype=torch.float64)
+            _refuse_nonfinite(mean, block)
+            centred = block.to(dtype) - mean.to(dtype)
+            total += (centred @ centred.mT).double()
+        return total
 
 
 def gram(features, dtype: str = "float64") -> np.ndarray:
@@ -167,17 +167,14 @@ def cross_gram(rows, columns) -> np.ndarray:
     ndarray of shape (n_rows, n_columns), float64
     """
     symmetric = rows is columns
-    rows, columns = _as_numpy(rows), _as_numpy(columns)
-    tile = np.zeros((len(rows), len(columns)))
-    width = _block_width(len(rows) + len(columns), np.dtype(np.float64))
-    for start in range(0, rows.shape[1], width):
-        left = np.ascontiguousarray(rows[:, start : start + width], dtype=np.float64)
-        if symmetric:
-            tile += dsyrk(1.0, left.T, trans=1, lower=1).T
-        else:
-            right = np.ascontiguousarray(columns[:, start : start + width], dtype=np.float64)
-            tile += dgemm(1.0, right.T, left.T, trans_a=1).T
-    return _mirror(tile) if symmetric else tile
+    rows = _as_numpy(rows)
+    columns = rows if symmetric else _as_numpy(columns)
+
+    def product(block):
+        left = rows[:, block].astype(np.float64, order="C")
+        return left @ (left if symmetric else columns[:, block].astype(np.float64, order="C")).T
+
+    return _sum_blocks(product, rows.shape[1], (len(rows), len(columns)))
 
 
 def centre(matrix) -> np.ndarray:
@@ -287,16 +284,49 @@ def _canonical(meta: dict) -> str:
     return json.dumps(meta, sort_keys=True, allow_nan=False)
 
 
+def _sum_blocks(product: Callable[[slice], np.ndarray], n_columns: int, shape: tuple[int, int]) -> np.ndarray:
+    """Sum of `product(block)` over blocks of columns, in float64.
+
+    Each thread multiplies blocks of its own. Threads that share one product wait for each other many times within it,
+    which on a busy machine costs ten times the product.
+
+    Parameters
+    ----------
+    product : takes a slice of columns, returns an array of `shape`
+    n_columns : int
+    shape : (n_rows, n_columns of the result)
+
+    Returns
+    -------
+    ndarray of `shape`, float64
+    """
+    width = max(1, min(BLOCK_COLUMNS, BLOCK_BYTES // (8 * max(shape))))
+    blocks = [slice(start, start + width) for start in range(0, n_columns, width)]
+    n_cores, share = torch.get_num_threads(), 2 * BLOCK_BYTES + 2 * 8 * shape[0] * shape[1]
+    n_threads = max(1, min(n_cores, PARALLEL_BYTES // share, len(blocks)))
+
+    def work(own_blocks):
+        total = np.zeros(shape)
+        with np.errstate(invalid="ignore", over="ignore"):  # shows on the diagonal, see `centre`
+            for block in own_blocks:
+                total += product(block)
+        return total
+
+    with _blas().limit(limits=max(1, n_cores // n_threads), user_api="blas"), ThreadPoolExecutor(n_threads) as pool:
+        return sum(pool.map(work, [blocks[first::n_threads] for first in range(n_threads)]))
+
+
+@functools.cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
 def _as_numpy(features) -> np.ndarray:
     """CPU array of float32 or float64; half precisions become float32, which holds them exactly."""
     if isinstance(features, torch.Tensor):
         features = features.detach()
         features = (features if features.dtype == torch.float64 else features.float()).numpy()
-    return features if features.dtype in _SYRK else features.astype(np.float32)
-
-
-def _block_width(n_stimuli: int, dtype: np.dtype) -> int:
-    return max(1, min(BLOCK_COLUMNS, BLOCK_BYTES // (n_stimuli * dtype.itemsize)))
+    return features if features.dtype in (np.float32, np.float64) else features.astype(np.float32)
 
 
 def _refuse_nonfinite(column_means, block) -> None:
@@ -304,10 +334,3 @@ def _refuse_nonfinite(column_means, block) -> None:
     library = torch if isinstance(block, torch.Tensor) else np
     if not bool(library.isfinite(column_means).all()):
         raise NonFiniteActivations(int((~library.isfinite(block)).any(1).nonzero()[0][0]))
-
-
-def _mirror(upper: np.ndarray) -> np.ndarray:
-    """Copy the upper triangle onto the lower one, in place."""
-    for row in range(1, len(upper)):
-        upper[row, :row] = upper[:row, row]
-    return upper

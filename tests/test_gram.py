@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_info
 
 from brainscore_submission import gram as gram_module
 from brainscore_submission.gram import (
@@ -70,6 +71,18 @@ def test_a_slice_of_columns_of_a_tensor_is_a_chunk():
 def test_half_precision_features_are_taken_as_they_are(dtype):
     features = torch.from_numpy(features_with_a_large_mean(20, 300)).to(dtype)
     np.testing.assert_allclose(gram(features), reference(features.double().numpy()), rtol=1e-12, atol=1e-9)
+
+
+@pytest.mark.parametrize("n_threads", [1, 2, 5])
+def test_threads_change_nothing_and_are_given_back(n_threads, monkeypatch):
+    monkeypatch.setattr(gram_module, "BLOCK_COLUMNS", 30)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: n_threads)
+    features = features_with_a_large_mean(20, 1000)
+    before = threadpool_info()
+    first, second = gram(features), gram(features)
+    assert threadpool_info() == before
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_allclose(first, reference(features), atol=1e-9)
 
 
 def test_products_are_float64_unless_told_otherwise():
