@@ -39,6 +39,7 @@ setup(
         "safetensors",
         "scikit-learn<1.6",
         "scipy",
+        "threadpoolctl",
         "timm",
         "torch",
         "torchvision",

@@ -47,9 +47,9 @@ class Opener:
     def open_suite(self) -> Suite:
         """Open the suite, the benchmarks or the recordings."""
         if self.recordings:
-            from ..recordings import recordings_suite
+            from ..recordings import read_recordings, recordings_suite
 
-            return recordings_suite(self.recordings, self.metric)
+            return recordings_suite(read_recordings(self.recordings), self.metric)
         return single_benchmarks(self.benchmarks) if self.benchmarks else find_suite(self.suite)
 
 
