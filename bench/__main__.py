@@ -34,6 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
         "recording_network": options.network,
     }
     plan = dataclasses.replace(plan, **{name: value for name, value in changed.items() if value is not None})
+    if options.brainscore_folds is not None:
+        fewer = (dataclasses.replace(size, brainscore_folds=options.brainscore_folds) for size in plan.metric)
+        plan = dataclasses.replace(plan, metric=tuple(fewer))
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.work) as folder:
         try:
             workshop = Workshop(Path(folder), options.threads, options.device, options.keep, _tell)
@@ -71,6 +74,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--brainscore-evaluate", choices=("auto", "yes", "no"), default="auto",
         help="run Brain-Score's own evaluation; auto: not at true size, where it takes hours and more than 20 GB",
+    )  # fmt: skip
+    made.add_argument(
+        "--brainscore-folds", type=int, choices=range(1, 11), metavar="1-10",
+        help="measure Brain-Score's metric on so many of its ten folds and multiply; the table says so",
     )  # fmt: skip
     made.add_argument("--device", default="auto", help="auto, cpu or cuda[:i]")
     made.add_argument("--threads", type=int, default=cores(), help="default: all cores")
