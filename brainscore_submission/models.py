@@ -165,9 +165,11 @@ def describe(name: str) -> Card:
     return find_card(name)
 
 
-def committed(name: str, layer_map: str = DEFAULT_LAYER_MAP) -> tuple[Card, dict[str, str]]:
-    """The card and the layers of a name, without its weights."""
-    card, areas, _ = _committed(describe(name), layer_map, {}, (*AREAS, "behavior"))
+def committed(
+    name: str, layer_map: str = DEFAULT_LAYER_MAP, layers: Mapping[str, str] | None = None
+) -> tuple[Card, dict[str, str]]:
+    """The card and the layers of a name, without its weights; `layers` as in `open_model`."""
+    card, areas, _ = _committed(describe(name), layer_map, layers or {}, (*AREAS, "behavior"))
     return card, areas
 
 

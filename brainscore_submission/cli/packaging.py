@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..plugin.errors import UserError
-from .front_end import downloading, front_end
+from .front_end import downloading, front_end, parse_layers
 
 if TYPE_CHECKING:
     from ..checking import Verdict
@@ -58,6 +58,7 @@ def package(
     name: Annotated[str, typer.Option(help="New identifier on the site: letters, digits, underscores.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The zip, or a folder.")] = Path(),
     layer_map: Annotated[str, typer.Option(help="paper, code_comment, another name, or a JSON file.")] = "paper",
+    layers: Annotated[str | None, typer.Option(help="V1=…,V2=…,V4=…,IT=…,behavior=…, over the map.")] = None,
     weights: Annotated[str | None, typer.Option(help="The checkpoint that lies at the location.")] = None,
     weights_location: Annotated[str | None, typer.Option(help="s3:bucket/key@VERSION, as the site returns it.")] = None,
 ) -> None:
@@ -68,7 +69,7 @@ def package(
 
         names = [part.strip() for part in model.split(",") if part.strip()]
         for one in names:
-            card, areas = committed(one, layer_map)
+            card, areas = committed(one, layer_map, parse_layers(layers))
             identifier = name if len(names) == 1 else f"{name}_{card.competition_id or card.identifier}"
             path = build(card, areas, identifier, out, weights_location, weights=weights)
             terminal.out.write(f"{path} ({path.stat().st_size / 1000:.0f} kB): {identifier}\n")
