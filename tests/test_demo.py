@@ -26,7 +26,7 @@ from brainscore_submission.demo.objects import OBJECTS
 from brainscore_submission.plugin.errors import UserError
 
 # Of the simulated data alone: no network is scored. To be found again on every machine.
-CEILINGS = {"V1": 0.8901840407869264, "V2": 0.8962415243390852, "V4": 0.8994066917456683, "IT": 0.8862262325507173}
+CEILINGS = {"V1": 0.8901840407869264, "V2": 0.8962415243390852, "V4": 0.8960061283212262, "IT": 0.8862262325507173}
 BEHAVIOR_CEILING = 0.512015105446573
 
 
@@ -285,7 +285,8 @@ def test_each_area_is_best_explained_by_its_own_features(neural, area):
 @pytest.mark.parametrize("area", AREAS)
 def test_features_of_another_order_of_stimuli_explain_nothing(neural, area):
     own = features(DEGREES[area])[area]
-    shuffled = [score_of(neural[area], np.random.RandomState(seed).permutation(own)) for seed in range(2)]
+    # One shuffle of 100 stimuli has a standard deviation of .04 (IT) to .08 (V2) in r: hence the mean of three.
+    shuffled = [score_of(neural[area], np.random.RandomState(seed).permutation(own)) for seed in range(3)]
     scores, raw = np.transpose(shuffled)
     assert max(scores) < 0.1
     assert abs(raw.mean()) < 0.1

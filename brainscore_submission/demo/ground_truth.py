@@ -36,7 +36,7 @@ class GroundTruthNetwork(nn.Module):
     `forward` gives the decision: one value for each of `objects.OBJECTS`, in their order.
     """
 
-    map_shapes = {"V1": (24, 12, 12), "V2": (21, 6, 6), "V4": (24, 4, 4)}  # (n_channels, height, width)
+    map_shapes = {"V1": (24, 12, 12), "V2": (21, 6, 6), "V4": (24, 3, 3)}  # (n_channels, height, width)
 
     def __init__(self):
         super().__init__()
@@ -44,7 +44,7 @@ class GroundTruthNetwork(nn.Module):
         self.edges = Edges()
         self.V1 = OrientedEnergy()
         self.V2 = TextureStatistics(_pairings_at_one_place(), window=18, stride=6)  # windows of 3 degrees
-        self.V4 = TextureStatistics(_pairings_at_a_distance(), window=24, stride=8)  # windows of 4 degrees
+        self.V4 = SharpenedStatistics(_pairings_at_a_distance(), window=32, stride=8)  # windows of 5.3 degrees
         self.IT = ObjectViews()
         self.decision = Decision()
         self.requires_grad_(False)
@@ -118,7 +118,7 @@ class Pairing(NamedTuple):
 
 
 class TextureStatistics(nn.Module):
-    """V2 and V4: correlations between energies within a window, the mean over orientations of each pairing.
+    """V2: correlations between energies within a window, the mean over orientations of each pairing.
 
     A correlation depends neither on contrast nor on the mean energies, so not on what V1 reports.
     """
@@ -128,8 +128,12 @@ class TextureStatistics(nn.Module):
         self.pairings, self.window, self.stride = pairings, window, stride
 
     def forward(self, energy: Tensor) -> Tensor:
+        return self.correlations(energy).flatten(1)
+
+    def correlations(self, energy: Tensor) -> Tensor:
+        """Shape (n, n_pairings, height, width)."""
         scales = energy.unflatten(1, (N_SCALES, N_ORIENTATIONS)).unbind(1)
-        return torch.stack([self._correlation(scales, pairing) for pairing in self.pairings], dim=1).flatten(1)
+        return torch.stack([self._correlation(scales, pairing) for pairing in self.pairings], dim=1)
 
     def _correlation(self, scales, pairing):
         one = scales[pairing.scale]  # (n, N_ORIENTATIONS, 48, 48)
@@ -142,6 +146,19 @@ class TextureStatistics(nn.Module):
 
     def _pool(self, maps):
         return F.avg_pool2d(maps, self.window, self.stride)
+
+
+class SharpenedStatistics(TextureStatistics):
+    """V4: of the correlations at one place, only those that stand out."""
+
+    def forward(self, energy: Tensor) -> Tensor:
+        return _standing_out(self.correlations(energy), threshold=0.5).flatten(1)
+
+
+def _standing_out(channels, threshold):
+    """By how many standard deviations over channels (dimension 1) each exceeds their mean, less the threshold, or 0."""
+    above_mean = channels - channels.mean(dim=1, keepdim=True)
+    return (above_mean / channels.std(dim=1, keepdim=True).clamp_min(1e-2) - threshold).relu()
 
 
 def _displaced(maps, pairing):
@@ -185,8 +202,7 @@ class ObjectViews(nn.Module):
         maps = F.avg_pool2d(energy, 2)
         power = F.avg_pool2d(maps**2, self.templates.shape[-1], 1).sum(dim=1, keepdim=True)
         match = (F.conv2d(maps, self.templates) / (power + 1e-6).sqrt()).amax(dim=(-2, -1))
-        above_mean = match - match.mean(dim=1, keepdim=True)
-        return (above_mean / above_mean.std(dim=1, keepdim=True)).relu()
+        return _standing_out(match, threshold=0.0)
 
 
 class Decision(nn.Module):
