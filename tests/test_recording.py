@@ -1,4 +1,4 @@
-"""Promises of recording.py and feature_stores.py: every image once, bounded memory, the same matrix whatever the plan."""
+"""Promises of recording.py and feature_stores.py: every image once, bounded memory, one matrix whatever the plan."""
 
 import errno
 
