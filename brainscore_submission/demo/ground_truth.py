@@ -26,6 +26,7 @@ OTHER_LAYERS = ("luminance", "edges")
 
 N_SCALES = 4  # 4, 2, 1 and 0.5 cycles per degree
 N_ORIENTATIONS = 6
+FILTER_PX = 13
 ENERGY_PX = 48  # the grid of energies: 6 positions a degree
 
 
@@ -226,9 +227,6 @@ def _templates():
         maps = F.avg_pool2d(OrientedEnergy().double().energy(grey), 2)[:, :, 3:21, 3:21]
     maps = maps - maps.mean(dim=(-2, -1), keepdim=True)
     return (maps / maps.flatten(1).norm(dim=1)[:, None, None, None]).float()
-
-
-FILTER_PX = 13
 
 
 def _gabors():

@@ -111,15 +111,15 @@ def _on_screen(path, degrees):
 def _signal(area, random):
     """Noise-free responses of shape (n_stimuli, N_NEURONS), mean 0 and variance 1 over stimuli."""
     seen = features(DEGREES[area])[area]
-    response = seen @ _weights(area, random, n_channels=seen.shape[1])
+    response = seen @ _weights(area, random, seen.shape[1])
     response = response - response.mean(axis=0)
     return response / response.std(axis=0)
 
 
-def _weights(area, random, n_channels):
-    """Shape (n_features, N_NEURONS)."""
+def _weights(area, random, n_features):
+    """Shape (n_features, N_NEURONS): random over channels, and Gaussian over positions where the layer is a map."""
     if area not in GroundTruthNetwork.map_shapes:
-        return random.standard_normal((n_channels, N_NEURONS))
+        return random.standard_normal((n_features, N_NEURONS))
     n_channels, side, _ = GroundTruthNetwork.map_shapes[area]
     channels = random.standard_normal((n_channels, N_NEURONS))
     centre_x, centre_y = random.uniform(-1, 1, (2, N_NEURONS))  # degrees from the middle of the screen
