@@ -61,7 +61,7 @@ def layer_search(
         bool | None, typer.Option("--exact/--sketch", help="Exact throughout, or a sketch first; default by the time.")
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Layers of each area confirmed exactly after a sketch.")] = 8,
-    columns: Annotated[int, typer.Option(min=64, help="Columns of the sketch.")] = 2048,
+    columns: Annotated[int, typer.Option(min=64, help="Columns of the sketch.")] = 4096,
     seed: Annotated[int, typer.Option(help="Of the sketch.")] = 0,
     readout_features: Annotated[int, typer.Option(help="Larger layers are no readout layers for behaviour.")] = 10_000,
     ordered: Annotated[

@@ -172,7 +172,9 @@ def test_the_batch_halves_when_memory_runs_out_and_says_when_one_image_is_too_mu
     assert recorder.batch_size == 2
     assert "batch size is now 2" in caplog.text
     limit["images"] = 99
-    assert np.allclose(small.gram(IT, stimuli), make_recorder().record(request).gram(IT, stimuli), atol=1e-6)
+    expected = make_recorder().record(request).gram(IT, stimuli)
+    # float32 activations depend a little on the size of the batch
+    assert np.allclose(small.gram(IT, stimuli), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
     limit["images"] = 0
     with pytest.raises(UserError, match="one image does not fit"):
         recorder.record(request)

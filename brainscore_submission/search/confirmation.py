@@ -42,8 +42,9 @@ def sketch_error(sketched: Mapping[str, float], exact: Mapping[str, float]) -> t
 def to_confirm(sketched: Mapping[str, float], exact: Mapping[str, float], top: int) -> list[str]:
     """Layers whose exact score is still needed to name the best.
 
-    First the `top` of the ranking; then, as long as there are any, those whose sketched score lies within `SAFETY`
-    errors of the best exact one. So the winner is always one confirmed exactly.
+    First the `top` of the ranking, and half as many spread over the rest of it, which tell how far the sketch is off
+    everywhere; then, as long as there are any, those whose sketched score lies within `SAFETY` errors of the best exact
+    one. So the winner is always one confirmed exactly.
 
     Parameters
     ----------
@@ -53,16 +54,21 @@ def to_confirm(sketched: Mapping[str, float], exact: Mapping[str, float], top: i
 
     Examples
     --------
-    >>> to_confirm({"a": 0.5, "b": 0.4, "c": 0.1}, {}, top=1)
-    ['a']
+    >>> to_confirm({"a": 0.5, "b": 0.4, "c": 0.1, "d": 0.0}, {}, top=2)
+    ['a', 'b', 'c']
     >>> to_confirm({"a": 0.5, "b": 0.48, "c": 0.1}, {"a": 0.49}, top=1)
     ['b']
     """
-    ranking = sorted({**sketched, **exact}.items(), key=lambda pair: -pair[1])
-    wanted = [layer for layer, _ in ranking[:top] if layer not in exact]
-    if wanted or not exact:
-        return wanted
+    if not any(layer in exact for layer in sketched):
+        return _first_round(sketched, exact, top)
     _, error = sketch_error(sketched, exact)
-    margin = 0.0 if np.isnan(error) else SAFETY * error
     best = max(exact.values())
-    return [layer for layer, score in sketched.items() if layer not in exact and score + margin > best]
+    return [layer for layer, score in sketched.items() if layer not in exact and score + SAFETY * error > best]
+
+
+def _first_round(sketched: Mapping[str, float], exact: Mapping[str, float], top: int) -> list[str]:
+    known = {**sketched, **exact}
+    ranking = sorted(known, key=lambda layer: -known[layer])
+    rest = ranking[top:]
+    spread = [rest[round(place)] for place in np.linspace(0, len(rest) - 1, top // 2)] if rest else []
+    return [layer for layer in dict.fromkeys([*ranking[:top], *spread]) if layer not in exact]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import hashlib
 import json
 import logging
 import re
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +22,7 @@ from ..benchmarks import Suite
 from ..candidate import RecordedActivations
 from ..models import Model
 from ..plugin.errors import UserError
+from ..plugin.hooks import LOGITS
 from ..recording import Recording, Request, Stimulus
 from ..records import Record, RecordError, _write_atomically
 from ..scoring import Job
@@ -108,11 +112,6 @@ def score_path(folder: Path, benchmark: str, layer: str, exact: bool) -> Path:
     return Path(folder) / "records" / benchmark / f"{layer}{'' if exact else '.sketch'}.json"
 
 
-def engine_name(sketch: Sketch | None) -> str:
-    """What a record's `engine` says of where the Gram matrix came from."""
-    return EXACT if sketch is None else f"gram, sketch of {sketch.columns} columns, seed {sketch.seed}"
-
-
 def applied(sketch: Sketch | None, candidate: Candidate) -> Sketch | None:
     """The sketch itself if it makes a layer smaller, else None."""
     return sketch if sketch is not None and sketch.columns < candidate.n_features else None
@@ -141,7 +140,8 @@ def requests_of(job: Job, model: Model, layer: str) -> list[Request]:
     if job.fitted.form != "features":
         return activations.rehearse(job.fitted.benchmark, candidate, job.fitted.form)
     activations.form = job.fitted.form
-    job.fitted.benchmark(candidate)
+    with warnings.catch_warnings(action="ignore"):  # of a readout fitted to noise
+        job.fitted.benchmark(candidate)
     return asked
 
 
@@ -163,11 +163,24 @@ class LayerScorer:
         self.job = job
         self._model = model
         self._suite = suite
+        self._origins: dict[str, dict[str, Any]] = {}
 
     def fingerprint(self, layer: str, sketch: Sketch | None) -> str:
         """Of everything a score depends on besides the benchmark: a kept score with another one is stale."""
-        model = committed(self._model, self.job.area, layer)
-        return scoring.record_fingerprint(model, self._suite, self.job.area, engine_name(sketch))
+        facts = [self._origin(self._engine(sketch))["fingerprint"], layer]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def _engine(self, sketch: Sketch | None) -> str:
+        if self.job.fitted.form == "features":
+            return self.job.fitted.engine
+        return EXACT if sketch is None else f"gram, sketch of {sketch.columns} columns, seed {sketch.seed}"
+
+    def _origin(self, engine: str) -> dict[str, Any]:
+        """What the records of all layers share, as of an arbitrary layer; looked up once, it takes a while."""
+        if engine not in self._origins:
+            model = committed(self._model, self.job.area, LOGITS)
+            self._origins[engine] = scoring._origin(self.job.identifier, self.job.area, model, self._suite, engine)
+        return self._origins[engine]
 
     def from_gram(
         self, candidate: Candidate, stimuli: Sequence[Stimulus], gram: np.ndarray, sketch: Sketch | None = None
@@ -193,7 +206,8 @@ class LayerScorer:
             grams = {key: np.cov(_noise(r, 2 * len(r.hashes))) for key, r in zip(noise, requests, strict=True)}
             recording = Recording(grams=grams)
         _ = getattr(self.job.fitted.benchmark, "ceiling", None)
-        return self._score(candidate, recording, None).record.seconds["scoring"]
+        with warnings.catch_warnings(action="ignore"):
+            return self._score(candidate, recording, None).record.seconds["scoring"]
 
     def _score(self, candidate: Candidate, recording: Recording, sketch: Sketch | None) -> LayerScore:
         started = time.perf_counter()
@@ -201,16 +215,19 @@ class LayerScorer:
         activations = RecordedActivations(model.cache_identifier, _refuse)
         activations.recording, activations.form = recording, self.job.fitted.form
         score = self.job.fitted.benchmark(model.commit(activations))
-        engine = engine_name(sketch) if self.job.fitted.form != "features" else self.job.fitted.engine
-        fields = scoring._origin(self.job.identifier, self.job.area, model, self._suite, engine)
-        fields |= scoring._numbers(score, self.job)
+        fields = self._origin(self._engine(sketch)) | scoring._numbers(score, self.job)
+        fields |= {
+            "layer": candidate.layer,
+            "fingerprint": self.fingerprint(candidate.layer, sketch),
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
         sidecar = scoring._sidecar(score, self.job.fitted.metric)
         fields |= self._spread(sidecar, fields)
         spread = fields.pop("spread")
         metric = self.job.fitted.metric
         record = Record(
             **fields,
-            engine=engine,
+            engine=self._engine(sketch),
             notes=tuple(metric.predictivity.notes) if metric else (),
             n_features=candidate.n_features,
             seconds={"scoring": round(time.perf_counter() - started, 3)},
