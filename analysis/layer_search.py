@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Group
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 from rich.text import Text
 
-from brainscore_submission.cli.front_end import Terminal, downloading, front_end, parse_bytes, run
+from brainscore_submission.cli.front_end import Terminal, front_end, parse_bytes, run
+from brainscore_submission.cli.progress import downloading, progress_bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -198,17 +198,12 @@ def _watching(terminal: Terminal) -> Iterator[Watcher]:
     """The plan before the work starts, then a bar over layers and benchmarks."""
     from brainscore_submission.search.workbench import Watcher
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=terminal.console, transient=True
-    ) as bar:
-        task = bar.add_task("starting", total=None)
+    with progress_bar(terminal) as advance:
         yield Watcher(
-            stage=lambda text: bar.update(task, description=text),
+            stage=lambda text: advance(text, 0, None),
             planned=lambda lines: terminal.console.print("Plan:", *lines, sep="\n", highlight=False, soft_wrap=True),
-            scored=lambda score, done, total: bar.update(
-                task, description=f"{score.benchmark} {score.layer}", completed=done, total=total
-            ),
+            recorded=lambda done, total: advance("images begun", done, total),
+            scored=lambda score, done, total: advance(f"scored {score.benchmark} {score.layer}", done, total),
         )
 
 

@@ -55,7 +55,10 @@ def _own_cache(tmp_path_factory, monkeypatch):
 @pytest.fixture(scope="session")
 def demo_cache(tmp_path_factory) -> Path:
     """A cache folder in which the demo suite's stimuli are drawn once for all tests: name it in the environment."""
-    return tmp_path_factory.mktemp("demo-cache")
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "demo-cache"
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.fixture

@@ -31,11 +31,10 @@ BEHAVIOR_CEILING = 0.512015105446573
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    """The cache with all pictures, drawn once for this file."""
-    cache = tmp_path_factory.mktemp("demo-cache")
-    stimuli.stimulus_folder(cache)
-    return cache
+def drawn(demo_cache):
+    """The cache with all pictures."""
+    stimuli.stimulus_folder(demo_cache)
+    return demo_cache
 
 
 @pytest.fixture(autouse=True)

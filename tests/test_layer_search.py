@@ -29,11 +29,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture(scope="module")
-def demo_cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("demo")
-
-
 @pytest.fixture(autouse=True)
 def _one_demo_for_all(demo_cache, monkeypatch):
     """The demo suite's stimuli are drawn once for this file."""

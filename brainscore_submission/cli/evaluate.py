@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from .front_end import downloading, find_budget, front_end, parse_layers, watching
+from .front_end import find_budget, front_end, parse_layers
+from .progress import downloading, watching
 
 if TYPE_CHECKING:
     from ..benchmarks import Suite

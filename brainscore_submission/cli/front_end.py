@@ -1,4 +1,4 @@
-"""What all commands share: errors and exit codes, progress, sizes and layers as people write them."""
+"""What all commands share: errors and exit codes, sizes and layers as people write them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..plugin.errors import UserError
 
 if TYPE_CHECKING:
     from ..recording import Budget
-    from ..records import Record
-    from ..scoring import Watcher
 
 
 def run(command: Callable[..., Any] | typer.Typer, help_text: str | None = None) -> None:
@@ -102,38 +99,3 @@ def front_end(verbose: bool = False) -> Iterator[Terminal]:
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", handlers=[handler])
     with contextlib.redirect_stdout(sys.stderr):
         yield terminal
-
-
-@contextlib.contextmanager
-def downloading(terminal: Terminal) -> Iterator[Callable[[int, int | None], None]]:
-    """A bar for a download; it appears with the first byte."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=terminal.console, transient=True, disable=not terminal.console.is_terminal
-    ) as progress:
-        task = progress.add_task("weights", total=None, visible=False)
-        yield lambda done, total: progress.update(task, completed=done, total=total, visible=True)
-
-
-@contextlib.contextmanager
-def watching(terminal: Terminal) -> Iterator[Watcher]:
-    """A bar for what is going on, and a line for each score the moment it exists."""
-    from ..scoring import Watcher
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(
-        *columns, console=terminal.console, transient=True, disable=not terminal.console.is_terminal
-    ) as progress:
-        task = progress.add_task("starting", total=None)
-        yield Watcher(
-            stage=lambda text: progress.update(task, description=text, completed=0, total=None),
-            recorded=lambda done, total: progress.update(task, completed=done, total=total),
-            scored=lambda record: terminal.console.print(_one_line(record), highlight=False),
-        )
-
-
-def _one_line(record: Record) -> str:
-    if record.status == "no access":
-        return f"{record.benchmark}: no access ({record.reason})"
-    value = f"score {record.score:.3f}" if record.score is not None else "unceiled"
-    return f"{record.benchmark}: {value}, r {record.raw:+.3f}"

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ..plugin.errors import UserError
-from .front_end import downloading, front_end, parse_layers
+from .front_end import front_end, parse_layers
+from .progress import downloading
 
 if TYPE_CHECKING:
     from ..checking import Verdict
