@@ -106,21 +106,21 @@ def layer_search(
             recordings=str(recordings or ""),
             metric=metric,
         )
-        with downloading(terminal) as progress:
-            opened = opener.open_model(progress=progress)
-        if list_layers:
-            _list_layers(opened, _words(layers), _words(kind), every, as_json, terminal)
-            return
-        searched = opener.open_suite()
-        if write:
-            require_whole_map(_words(areas) or list(searched.areas))
-        given = named_layer_map(opened, compare) if compare else {}
         settings = Settings(
             cache=default_cache(),
             memory_bytes=parse_bytes(memory) if memory else None,
             disk_bytes=parse_bytes(disk) if disk else None,
             readout_features=readout_features,
         )
+        searched = opener.open_suite()
+        if write:
+            require_whole_map(_words(areas) or list(searched.areas))
+        with downloading(terminal) as progress:
+            opened = opener.open_model(progress=progress)
+        if list_layers:
+            _list_layers(opened, _words(layers), _words(kind), every, as_json, terminal)
+            return
+        given = named_layer_map(opened, compare) if compare else {}
         with _watching(terminal) as watcher:
             options = Options(
                 areas=tuple(_words(areas)),

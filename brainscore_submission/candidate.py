@@ -17,7 +17,7 @@ from brainscore_vision.model_interface import BrainModel
 
 from .gram import surrogate
 from .plugin.errors import UserError
-from .recording import Recording, Request, Stimulus, read_stimuli
+from .requests import Recording, Request, Stimulus, read_stimuli
 
 FORMS = ("gram", "surrogate", "features")
 """What stands in for a layer's features: the rows of its Gram matrix, n_stimuli columns with the same Gram matrix,

@@ -100,8 +100,9 @@ def search_layers(model: Model, suite: Suite, options: Options) -> SearchResult:
         For unknown areas and layers, budgets that are too small, unusable activations, a full disk.
     """
     bench = Workbench(model, suite, options.settings, options.watcher)
-    benchmarks, refused = _benchmarks(bench, options.areas)
+    wanted = _wanted(suite, options.areas)
     candidates = choose(bench.survey, options.layers, options.kinds, options.every)
+    benchmarks, refused = _accessible(bench, wanted)
     tasks = bench.tasks(benchmarks, candidates, options.exact, options.sketch)
     search = _Search(bench, options, candidates)
     search.do(tasks)
@@ -130,13 +131,17 @@ def search_folder(results: Path, model: Model, suite: Suite) -> Path:
     return path.with_name(path.name.removesuffix(".json"))
 
 
-def _benchmarks(bench: Workbench, areas: Sequence[str]) -> tuple[list[str], dict[str, str]]:
-    """Benchmarks of the areas wanted, and why those of them that cannot be had cannot."""
-    suite = bench.suite
+def _wanted(suite: Suite, areas: Sequence[str]) -> list[str]:
+    """Benchmarks of the areas named, of all areas where none is."""
     unknown = [area for area in areas if area not in suite.areas]
     if unknown:
         raise UserError(f"suite '{suite.name}' has no area '{unknown[0]}'.{suggest(unknown[0], suite.areas)}")
-    benchmarks, refused = bench.accessible([leaf for leaf, area in suite.leaves.items() if not areas or area in areas])
+    return [leaf for leaf, area in suite.leaves.items() if not areas or area in areas]
+
+
+def _accessible(bench: Workbench, wanted: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Those of the benchmarks whose data can be had, and why the others cannot."""
+    benchmarks, refused = bench.accessible(wanted)
     if not benchmarks:
         reasons = "; ".join(f"{benchmark}: {why}" for benchmark, why in refused.items())
         raise UserError(f"no benchmark's data can be had. {reasons}. The demo suite needs none: --suite demo.")

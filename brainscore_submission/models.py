@@ -20,7 +20,8 @@ from .plugin.fetching import cache_folder
 from .plugin.hooks import module_of
 from .plugin.preprocessing import load_pixels, normalise
 from .plugin.timm_card import timm_card
-from .recording import Budget, Recorder
+from .recording import Recorder, require_precision
+from .requests import Budget
 
 PACKAGED_LAYER_MAPS = Path(__file__).parent / "layer_maps"
 DEFAULT_LAYER_MAP = "paper"
@@ -131,6 +132,7 @@ def open_model(
     layers : area -> layer; overrides the layer map, "behavior" overrides the card
     preprocessing : "crop224" or "squash224"; default the card's
     device : "auto", "cpu" or "cuda[:i]"
+    precision : one of `recording.PRECISIONS`
     areas : those that will be scored, and so need a layer; none for a layer search, which has no map yet
 
     Raises
@@ -139,6 +141,7 @@ def open_model(
         For whatever of this does not exist, before any weights are fetched.
     """
     device = find_device(device)
+    require_precision(precision)
     card = _with_preprocessing(describe(name), preprocessing)
     card, committed_areas, map_name = _committed(card, layer_map, layers or {}, areas)
     loaded = _load(card, weights, cache, progress)

@@ -21,8 +21,9 @@ from .candidate import RecordedActivations
 from .engines import Fitted, GramPredictivity, fit_engine, require_engine
 from .models import Model
 from .plugin.errors import UserError, suggest
-from .recording import Budget, Recorder, Request
+from .recording import Recorder
 from .records import Record, RecordError, Sidecar, record_path, versions
+from .requests import Budget, Request
 
 logger = logging.getLogger(__name__)
 

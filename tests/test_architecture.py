@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "brainscore_submission"
-ENGINE = ("recording", "gram", "pls", "feature_stores")
+ENGINE = ("recording", "requests", "gram", "pls", "feature_stores")
 
 
 def imports_of(path):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import added_up, gpu, inputs, metric_alone, recording_alone, scaling, table, whole_evaluate
+from bench import added_up, gpu, inputs, layers, metric_alone, recording_alone, scaling, table, whole_evaluate
 from bench.__main__ import main, parser
 from bench.architectures import ARCHITECTURES, LAYERS
 from bench.measuring import Pair, Results
@@ -204,6 +204,16 @@ def test_the_gpu_command_writes_its_table(tmp_path, capsys):
     assert "| all within 1e-06 | yes |" in report
     assert "| V1, V2, V4 | float32 | 4 |" in report
     assert json.loads((tmp_path / "gpu.json").read_text())["equality"]["r"] == 0
+
+
+def test_brainscores_loop_over_layers_is_multiplied_and_ours_is_not():
+    table_of_search = {"layers": [{"layer": "a", "n_features": 1000}, {"layer": "b", "n_features": 3000}]}
+    measured = [{"layer": "a", "n_features": 1000, "recording": 2.0, "fold": 0.5, "peak_bytes": 10**9}]
+    report = layers.render(table_of_search, {"seconds": 2.0, "peak_bytes": 2 * 10**9}, measured)
+    # two recordings, and ten folds of 4000 features at half a second for 1000
+    assert "| Brain-Score | 2 layers | 4,000 |  |  | 24 s, multiplied | – |" in report
+    assert "| ours | 2 layers | 4,000 |  |  | 2.00 s, measured | 2.00 GB |" in report
+    assert "Ratio 12." in report
 
 
 @pytest.mark.gpu

@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from brainscore_submission.cli import EVALUATE_HELP, run
+from brainscore_submission.cli import evaluate as evaluate_command
+
 ROOT = Path(__file__).parent.parent
 GROUND_TRUTH = ["--model", "demo:ground_truth", "--suite", "demo"]
 
@@ -30,6 +33,21 @@ def evaluate(demo_cache, tmp_path_factory):
 
     run.folder = folder
     return run
+
+
+@pytest.fixture
+def evaluate_here(demo_cache, tmp_path, monkeypatch, capsys):
+    """The same in this process, which has imported everything already; exit code and what was written."""
+    monkeypatch.setenv("BRAINSCORE_SUBMISSION_CACHE", str(demo_cache))
+    monkeypatch.chdir(tmp_path)
+
+    def run_here(*arguments):
+        monkeypatch.setattr(sys, "argv", ["evaluate.py", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            run(evaluate_command, EVALUATE_HELP)
+        return ended.value.code, *capsys.readouterr()
+
+    return run_here
 
 
 def environment(cache):
@@ -94,14 +112,20 @@ def test_kill_minus_9_then_the_same_command_gives_the_uninterrupted_table(evalua
         (["--model", "991", "--batch-size", "0"], 2, "batch-size"),
     ],
 )
-def test_wrong_input_is_one_or_two_lines_and_an_exit_code(evaluate, arguments, code, message):
-    done = evaluate(*arguments, check=code)
-    assert message in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stdout == ""
+def test_wrong_input_is_one_or_two_lines_and_an_exit_code(evaluate_here, tmp_path, arguments, code, message):
+    ended_with, out, err = evaluate_here(*arguments)
+    assert (ended_with, out) == (code, "")
+    assert message in err
+    assert "Traceback" not in err
     if code == 1:
-        assert done.stderr.count("\n") <= 2, done.stderr
-    assert not (evaluate.folder / "results").exists()
+        assert err.count("\n") <= 2, err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_model_ends_the_program_with_one_line(evaluate):
+    done = evaluate("--model", "992", check=1)
+    assert done.stderr.count("\n") <= 2 and "Did you mean 991?" in done.stderr
+    assert done.stdout == ""
 
 
 def test_models_are_listed_with_published_averages(evaluate):

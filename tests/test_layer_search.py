@@ -14,6 +14,7 @@ from brainscore_submission.benchmarks import find_suite
 from brainscore_submission.layer_search import Options, search_folder, search_layers
 from brainscore_submission.models import GROUND_TRUTH, Model, open_model
 from brainscore_submission.plugin.checkpoint import load_network
+from brainscore_submission.search.cluster import Opener
 from brainscore_submission.search.scores import committed
 from brainscore_submission.search.sketch import Sketch
 from brainscore_submission.search.table import table
@@ -183,6 +184,35 @@ def test_killed_five_times_the_search_ends_with_the_same_table(tiny_model, demo,
     whole = search_layers(tiny_model, demo, options(tmp_path / "whole"))
     assert frame(resumed) == frame(whole)
     assert resumed.choices == whole.choices
+
+
+@pytest.mark.slow
+def test_on_two_dask_workers_one_killed_half_way_the_table_is_the_same(demo, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    opener = Opener("timm:test_resnet", (("weights", "untrained"),), suite="demo")
+    model, killed = opener.open_model(), []
+
+    def options(name, **changes):
+        settings = Settings(cache=tmp_path / name / "cache", memory_bytes=10**9, disk_bytes=10**9)
+        return Options(
+            results=tmp_path / name, areas=("V1",), every=4, exact=True, settings=settings, opener=opener, **changes
+        )
+
+    alone = search_layers(model, demo, options("alone"))
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        with distributed.Client(cluster) as client:
+            processes = list(client.run(os.getpid).values())
+
+        def kill_one(score, done, total):
+            if not killed:
+                killed.append(processes[0])
+                os.kill(processes[0], signal.SIGKILL)
+
+        watcher = Watcher(scored=kill_one)
+        together = search_layers(model, demo, options("together", scheduler=cluster.scheduler_address, watcher=watcher))
+    assert killed
+    assert frame(together) == frame(alone)
+    assert together.choices == alone.choices
 
 
 # --- sketch ------------------------------------------------------------

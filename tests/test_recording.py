@@ -10,7 +10,8 @@ from PIL import Image
 from brainscore_submission import feature_stores
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.plugin.preprocessing import load_pixels, normalise
-from brainscore_submission.recording import Budget, Recorder, Request, read_stimuli
+from brainscore_submission.recording import Recorder
+from brainscore_submission.requests import Budget, Request, read_stimuli
 
 V4, IT, READOUT = "blocks.1.blocks.1.0.norm1", "blocks.1.blocks.1.4.norm2", "blocks.2.revert_projs.1.2"
 PLENTY = 10**9

@@ -18,7 +18,7 @@ from rich.logging import RichHandler
 from ..plugin.errors import UserError
 
 if TYPE_CHECKING:
-    from ..recording import Budget
+    from ..requests import Budget
 
 
 def run(command: Callable[..., Any] | typer.Typer, help_text: str | None = None) -> None:
@@ -67,7 +67,7 @@ def parse_bytes(text: str) -> int:
 
 def find_budget(memory: str | None, disk: str | None, cache: Path, device: str) -> Budget:
     """What --memory and --disk allow; half of what is free where they say nothing."""
-    from ..recording import Budget
+    from ..requests import Budget
 
     default = Budget.default(cache, device)
     return Budget(

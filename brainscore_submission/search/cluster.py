@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 RETRIES = 3
 TASKS_PER_WORKER = 2
+_ONE_TASK = threading.Lock()  # a worker with several threads has one network, and its hooks are one task's
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def run_on_cluster(
     with _connect(scheduler) as client:
         from distributed import as_completed
 
-        n_parts = TASKS_PER_WORKER * max(1, len(client.scheduler_info()["workers"]))
+        n_parts = TASKS_PER_WORKER * max(1, len(client.nthreads()))
         parts = [part for task in tasks for part in task.split(n_parts)]
         futures = client.map(
             lambda part: work(opener, settings, part, model.fingerprint), parts, retries=RETRIES, pure=False
@@ -88,10 +90,11 @@ def run_on_cluster(
 
 def work(opener: Opener, settings: Settings, task: Task, fingerprint: str) -> list[LayerScore]:
     """Do one task on a worker, which opens model and benchmarks at its first one."""
-    bench = _workbench(opener, settings)
-    if bench.model.fingerprint != fingerprint:
-        raise UserError(f"a worker's weights of '{opener.model}' are not those of this machine.")
-    return list(bench.run(task))
+    with _ONE_TASK:
+        bench = _workbench(opener, settings)
+        if bench.model.fingerprint != fingerprint:
+            raise UserError(f"a worker's weights of '{opener.model}' are not those of this machine.")
+        return list(bench.run(task))
 
 
 @lru_cache(maxsize=1)

@@ -21,7 +21,8 @@ from ..feature_stores import DiskStore, MemoryStore
 from ..gram import GramAccumulator, NonFiniteActivations, load_gram, save_gram
 from ..plugin.errors import UserError
 from ..plugin.hooks import exact_arithmetic
-from ..recording import PRECISIONS, Budget, Recorder, Request, Sink, Stimulus
+from ..recording import PRECISIONS, Recorder, Sink
+from ..requests import Budget, Request, Stimulus
 from .candidates import PROBE_IMAGES, Candidate, Survey, survey
 from .lockstep import Sweep, minibatch_rows
 from .plan import Plan, PlannedSweep, Speed, make_plan

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from ..feature_stores import COLUMN_BLOCK_BYTES
 from ..plugin.errors import UserError
-from ..recording import Budget
+from ..requests import Budget
 from .candidates import Candidate, Survey
 
 MOST_MINIBATCHES = 64  # a thread each

@@ -23,8 +23,8 @@ from ..candidate import RecordedActivations
 from ..models import Model
 from ..plugin.errors import UserError
 from ..plugin.hooks import LOGITS
-from ..recording import Recording, Request, Stimulus
 from ..records import Record, RecordError, _write_atomically
+from ..requests import Recording, Request, Stimulus
 from ..scoring import Job
 from ..uncertainty import carried_over, percentiles, raw_resamples, resampled_over
 from .candidates import Candidate

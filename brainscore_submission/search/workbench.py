@@ -12,7 +12,7 @@ from ..benchmarks import NoAccess, Suite, load
 from ..engines import fit_engine
 from ..models import Model
 from ..plugin.errors import UserError
-from ..recording import Budget, Request, Stimulus
+from ..requests import Budget, Request, Stimulus
 from ..scoring import Job
 from .candidates import Candidate, Survey
 from .grams import GramSource, survey_recorder

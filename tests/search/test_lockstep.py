@@ -12,7 +12,8 @@ from torch import nn
 
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.plugin.preprocessing import load_pixels, normalise
-from brainscore_submission.recording import Budget, Recorder, Request, Stimulus, read_stimuli
+from brainscore_submission.recording import Recorder
+from brainscore_submission.requests import Budget, Request, Stimulus, read_stimuli
 from brainscore_submission.search.candidates import survey
 from brainscore_submission.search.grams import GramSource, survey_recorder
 from brainscore_submission.search.lockstep import Sweep, Walker, minibatch_rows

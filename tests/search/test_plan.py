@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brainscore_submission.recording import Budget
+from brainscore_submission.requests import Budget
 from brainscore_submission.search.candidates import Candidate, Survey
 from brainscore_submission.search.plan import MOST_MINIBATCHES, Speed, make_plan, readout_plan
 
