@@ -290,7 +290,8 @@ class _Decoder:
 
     def _load(self, index: int) -> Tensor:
         part = self._rows[index]
-        self._begun(index + 1, len(self._rows), part.stop - part.start)
+        done, total = (sum(rows.stop - rows.start for rows in some) for some in (self._rows[: index + 1], self._rows))
+        self._begun(done, total, part.stop - part.start)
         for soon in (index, index + 1):
             self._read(soon)
         return self._recorder._stack(self._reading.pop(index))
