@@ -43,8 +43,8 @@ def to_confirm(sketched: Mapping[str, float], exact: Mapping[str, float], top: i
     """Layers whose exact score is still needed to name the best.
 
     First the `top` of the ranking, and half as many spread over the rest of it, which tell how far the sketch is off
-    everywhere; then, as long as there are any, those whose sketched score lies within `SAFETY` errors of the best exact
-    one. So the winner is always one confirmed exactly.
+    everywhere; then those whose sketched score lies within `SAFETY` errors of the best of them. So the winner is always
+    one confirmed exactly, and which layers are confirmed does not depend on where a search was interrupted.
 
     Parameters
     ----------
@@ -56,19 +56,22 @@ def to_confirm(sketched: Mapping[str, float], exact: Mapping[str, float], top: i
     --------
     >>> to_confirm({"a": 0.5, "b": 0.4, "c": 0.1, "d": 0.0}, {}, top=2)
     ['a', 'b', 'c']
-    >>> to_confirm({"a": 0.5, "b": 0.48, "c": 0.1}, {"a": 0.49}, top=1)
-    ['b']
+    >>> to_confirm({"a": 0.5, "b": 0.3, "c": 0.29}, {"a": 0.4, "b": 0.35}, top=1)
+    ['c']
     """
-    if not any(layer in exact for layer in sketched):
-        return _first_round(sketched, exact, top)
-    _, error = sketch_error(sketched, exact)
-    best = max(exact.values())
+    first = _first_round(sketched, exact, top)
+    missing = [layer for layer in first if layer not in exact]
+    if missing or not first:
+        return missing
+    _, error = sketch_error({layer: sketched[layer] for layer in first}, exact)
+    best = max(score for layer, score in exact.items() if layer in first or layer not in sketched)
     return [layer for layer, score in sketched.items() if layer not in exact and score + SAFETY * error > best]
 
 
 def _first_round(sketched: Mapping[str, float], exact: Mapping[str, float], top: int) -> list[str]:
-    known = {**sketched, **exact}
+    """Sketched layers among the `top` of all, and some of the rest from its best to its last."""
+    known = {**exact, **sketched}
     ranking = sorted(known, key=lambda layer: -known[layer])
-    rest = ranking[top:]
-    spread = [rest[round(place)] for place in np.linspace(0, len(rest) - 1, top // 2)] if rest else []
-    return [layer for layer in dict.fromkeys([*ranking[:top], *spread]) if layer not in exact]
+    rest = [layer for layer in ranking[top:] if layer in sketched]
+    spread = [rest[round(place)] for place in np.linspace(0, len(rest) - 1, max(1, top // 2))] if rest else []
+    return [layer for layer in dict.fromkeys([*ranking[:top], *spread]) if layer in sketched]

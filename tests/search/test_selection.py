@@ -123,3 +123,18 @@ def test_the_winner_is_confirmed_exactly_however_far_the_sketch_was_off():
         exact |= {layer: truth[layer] for layer in wanted}
     assert max(exact, key=exact.get) == "layer0"
     assert len(exact) < len(truth)
+
+
+def test_an_interrupted_confirmation_ends_with_the_same_layers():
+    generator = np.random.default_rng(5)
+    truth = {f"layer{i}": float(score) for i, score in enumerate(generator.uniform(0, 0.5, 40))}
+    sketched = {layer: score + generator.normal(0, 0.02) for layer, score in truth.items()}
+
+    def confirmed(at_once: int) -> set[str]:
+        exact: dict[str, float] = {}
+        while wanted := to_confirm(sketched, exact, top=5):
+            exact |= {layer: truth[layer] for layer in wanted[:at_once]}
+        return set(exact)
+
+    assert 7 < len(confirmed(len(truth))) < len(truth)
+    assert confirmed(1) == confirmed(3) == confirmed(len(truth))
