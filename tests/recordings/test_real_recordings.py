@@ -8,7 +8,9 @@ from brainscore_vision.benchmark_helpers import PrecomputedFeatures
 from brainscore_vision.metrics.internal_consistency.ceiling import InternalConsistency
 from PIL import Image
 
-from brainscore_submission.recordings import benchmarks, check, read_recordings
+from brainscore_submission.models import open_model
+from brainscore_submission.recordings import benchmarks, check, read_recordings, recordings_suite
+from brainscore_submission.scoring import Options, score_suite
 
 pytestmark = pytest.mark.real_data
 
@@ -39,6 +41,21 @@ def test_v4_session_scores_equal_brain_scores_own_metric(v4_session):
     assert float(score.raw) == pytest.approx(float(expected), abs=1e-6)
     assert float(score) == pytest.approx(float(expected) ** 2 / float(score.ceiling), abs=1e-6)
     assert 0.1 < float(score.raw) < 0.5
+
+
+@pytest.mark.filterwarnings("ignore:Pandas doesn't allow columns:UserWarning")
+def test_v4_session_scores_a_network_and_both_engines_agree(v4_session, tmp_path):
+    model = open_model("timm:test_resnet", weights="untrained", layers={"V4": "layer4"}, areas=["V4"], device="cpu")
+    suite = recordings_suite(read_recordings(v4_session))
+    ours, theirs = (
+        score_suite(model, suite, Options(engine=engine, results=tmp_path / engine))[0]
+        for engine in ("gram", "brainscore")
+    )
+    assert ours.ceiling == theirs.ceiling == pytest.approx(0.763, abs=0.02)
+    assert ours.raw == pytest.approx(theirs.raw, abs=1e-6)
+    assert ours.score == pytest.approx(theirs.score, abs=1e-6)
+    assert ours.untrained
+    assert not ours.simulated
 
 
 def test_v4_session_random_features_predict_nothing(v4_session):
