@@ -5,6 +5,7 @@ none of them does, so that a layer search has something to reject. It sees 8 deg
 a picture of 4 degrees is first placed on a grey screen of 8, as Brain-Score does for any model of 8 degrees.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -197,7 +198,7 @@ class ObjectViews(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.templates = nn.Parameter(_templates())  # (n_objects * 6, 24, 18, 18)
+        self.templates = nn.Parameter(_templates().clone())  # (n_objects * 6, 24, 18, 18)
 
     def forward(self, energy: Tensor) -> Tensor:
         maps = F.avg_pool2d(energy, 2)
@@ -214,7 +215,8 @@ class Decision(nn.Module):
         return best - best.mean(dim=1, keepdim=True)
 
 
-def _templates():
+@lru_cache(maxsize=1)
+def _templates() -> Tensor:
     """Energies of each view around the centre, mean 0 over positions and unit norm."""
     views = [
         objects.View(radius=radius, rotation=rotation, squash=0.87, tone=0.45)

@@ -75,14 +75,18 @@ class Task:
         ]
 
 
+def _say_nothing(*_said: object) -> None:
+    """A named function, so that options with a watcher can go to another process."""
+
+
 @dataclass
 class Watcher:
     """What a front end wants to hear of; every call has a default that does nothing."""
 
-    stage: Callable[[str], None] = lambda text: None
-    planned: Callable[[list[str]], None] = lambda lines: None
-    recorded: Callable[[int, int], None] = lambda done, total: None
-    scored: Callable[[LayerScore, int, int], None] = lambda score, done, total: None
+    stage: Callable[[str], None] = _say_nothing
+    planned: Callable[[list[str]], None] = _say_nothing
+    recorded: Callable[[int, int], None] = _say_nothing
+    scored: Callable[[LayerScore, int, int], None] = _say_nothing
 
 
 @dataclass
