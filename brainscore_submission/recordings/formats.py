@@ -182,13 +182,14 @@ def _bins_of(array: xr.DataArray) -> tuple[tuple[float, float], ...] | None:
 
 
 def _read_csv(path: Path, variable: str | None) -> Responses:
-    with io.StringIO(path.read_text(encoding="utf-8-sig")) as text:
-        header = [cell.strip() for cell in next(csv.reader(text), [])]
+    try:
         # The header is kept apart: pandas would rename the equal names that mark repetitions.
-        try:
-            table = pd.read_csv(text, header=None)
-        except (pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-            raise _not(path, "a table", "one header line, then one line a neuroid") from error
+        text = io.StringIO(path.read_text(encoding="utf-8-sig"))
+        header = [cell.strip() for cell in next(csv.reader(text), [])]
+        # Ids stay the text they are: as a number, 001 would no longer be the name of 001.png.
+        table = pd.read_csv(text, header=None, converters=dict.fromkeys(_id_columns(header), str.strip))
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise _not(path, f"a table ({error})", "as CSV in UTF-8, one header line, then one line a neuroid") from error
     if len(header) != table.shape[1]:
         raise FolderError(
             f"{path.name}: the first line has {count(len(header), 'cell')}, the others {table.shape[1]}.",
@@ -199,9 +200,16 @@ def _read_csv(path: Path, variable: str | None) -> Responses:
     return _from_wide(path, header, table)
 
 
+def _id_columns(header: list[str]) -> list[int]:
+    """Positions of the columns of names: with one line a response those called so, else the first."""
+    if "response" not in header:
+        return [0]
+    return [index for index, name in enumerate(header) if name in (*NEUROID_FIELDS, *STIMULUS_FIELDS)]
+
+
 def _from_wide(path: Path, header: list[str], table: pd.DataFrame) -> Responses:
     """Rows are neuroids or stimuli, as the first cell says; a name that occurs twice is a repetition."""
-    corner, across, down = header[0], header[1:], [str(value) for value in table.iloc[:, 0]]
+    corner, across, down = header[0], header[1:], list(table.iloc[:, 0])
     values = _numbers(path, table.iloc[:, 1:].to_numpy())
     if corner in STIMULUS_FIELDS:
         across, down, values = down, across, values.T
@@ -232,14 +240,14 @@ def _from_long(path: Path, header: list[str], table: pd.DataFrame) -> Responses:
     if len(twice):
         row = twice.iloc[0]
         raise _twice(path.name, row[stimulus], row["repetition"])
-    neuroids, stimuli = (list(dict.fromkeys(table[name].astype(str))) for name in cell)
+    neuroids, stimuli = (list(dict.fromkeys(table[name])) for name in cell)
     repetitions = sorted(set(table["repetition"]))
     values = np.full((len(neuroids), len(stimuli), len(repetitions)), np.nan)
     index = [
         pd.Index(known).get_indexer(given)
         for known, given in (
-            (neuroids, table[neuroid].astype(str)),
-            (stimuli, table[stimulus].astype(str)),
+            (neuroids, table[neuroid]),
+            (stimuli, table[stimulus]),
             (repetitions, table["repetition"]),
         )
     ]

@@ -61,20 +61,20 @@ def _rows(folder, rows):
         csv.writer(file).writerows(rows)
 
 
-def _csv_wide(folder, values, names):
+def _csv_wide(folder, values, names, neuroid="n{}"):
     columns = [name for name in names for _ in range(values.shape[2])]  # a name twice is a repetition
-    _rows(folder, [["neuroid", *columns], *([f"n{index}", *row.ravel()] for index, row in enumerate(values))])
+    _rows(folder, [["neuroid", *columns], *([neuroid.format(index), *row.ravel()] for index, row in enumerate(values))])
 
 
-def _csv_wide_stimuli_down(folder, values, names):
+def _csv_wide_stimuli_down(folder, values, names, neuroid="n{}"):
     down = [(name, values[:, index, trial]) for index, name in enumerate(names) for trial in range(values.shape[2])]
-    neuroids = [f"n{index}" for index in range(len(values))]
+    neuroids = [neuroid.format(index) for index in range(len(values))]
     _rows(folder, [["stimulus", *neuroids], *([name, *row] for name, row in down)])
 
 
-def _csv_long(folder, values, names):
+def _csv_long(folder, values, names, neuroid="n{}"):
     cells = [
-        (f"n{index}", names[stimulus], trial, value)
+        (neuroid.format(index), names[stimulus], trial, value)
         for (index, stimulus, trial), value in np.ndenumerate(values)
         if not np.isnan(value)
     ]
@@ -105,6 +105,20 @@ def test_every_format_gives_the_same_responses(kind, lab_folder, responses, name
     order = recordings.stimuli["stimulus_id"].argsort()
     np.testing.assert_allclose(by_id[:, order], responses, rtol=1e-12)
     assert list(recordings.stimuli["stimulus_id"][order]) == names
+
+
+@pytest.mark.parametrize("write", [_csv_wide, _csv_wide_stimuli_down, _csv_long])
+def test_names_with_leading_zeros_stay_as_they_are(write, lab_folder, write_toml, responses):
+    for path in (lab_folder / "stimuli").iterdir():
+        path.rename(path.with_name(path.name.replace("s", "0")))  # 000.png to 039.png
+    (lab_folder / "responses.npy").unlink()
+    write(lab_folder, responses, [f"{index:03d}" for index in range(40)], neuroid="0{}")
+    (lab_folder / "neuroids.csv").write_text("neuroid_id\n" + "\n".join(f"0{index}" for index in range(6)))
+    recordings = read_recordings(write_toml(lab_folder, exclude_neuroids=["02"], exclude_stimuli=["007"]))
+    by_id, by_name = recordings.neuroids["neuroid_id"].argsort(), recordings.stimuli["stimulus_id"].argsort()
+    assert list(recordings.neuroids["neuroid_id"][by_id]) == ["00", "01", "03", "04", "05"]
+    kept = np.delete(np.delete(responses, 2, axis=0), 7, axis=1)
+    np.testing.assert_allclose(recordings.responses[by_id][:, by_name], kept, rtol=1e-12)
 
 
 def test_stimuli_are_found_by_name_without_suffix(lab_folder, responses, names):
