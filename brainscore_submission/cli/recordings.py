@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ..plugin.errors import UserError
 from .front_end import front_end
 
 recordings_app = typer.Typer(
@@ -46,4 +45,4 @@ def check(
         else:
             render(report, Console(file=terminal.out))
     if not report.ok:
-        raise UserError(f"{folder} cannot be scored yet: mend what is named above.")
+        raise typer.Exit(1)  # the report has said why

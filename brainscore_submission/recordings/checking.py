@@ -12,7 +12,7 @@ from .behavior import ChoiceBenchmark, check_choices
 from .benchmark import benchmark_id, check_metric
 from .consistency import MIN_STIMULI, ValidRepetitionsConsistency, has_ceiling, reliability
 from .findings import Finding, FolderError, count, few
-from .manifest import AREAS, FILE_NAME
+from .manifest import FILE_NAME
 from .metrics import METRICS
 from .reading import Recordings, read_recordings
 
@@ -220,15 +220,6 @@ def _about_responses(recordings: Recordings, neuroids: pd.DataFrame) -> list[Fin
                 f'If so: axes = ["repetition", "stimulus", "neuroid"] in {FILE_NAME}.',
             )
         )
-    unknown = [area for area in recordings.areas if area not in AREAS]
-    if unknown:
-        findings.append(
-            Finding(
-                "warning",
-                f"no shipped layer map commits a layer to {few(unknown)}.",
-                "Search a layer (python -m analysis.layer_search), or give a layer map that names the area.",
-            )
-        )
     return findings
 
 
@@ -297,7 +288,7 @@ def _understood(recordings: Recordings) -> dict[str, str]:
 def _expected_seconds(recordings: Recordings) -> float:
     seconds = 0.0
     if recordings.areas:
-        share = max(SHARE_OF_PASS.get(area, 1.0) for area in recordings.areas)
+        share = max(SHARE_OF_PASS[area] for area in recordings.areas)
         seconds += len(recordings.stimuli) * SECONDS_PER_IMAGE * share
     if recordings.trials is not None and "object_name" in recordings.stimuli:
         wanted = recordings.stimuli["stimulus_id"].isin(recordings.trials["stimulus_id"])

@@ -130,12 +130,15 @@ def _name(key: str, value: Any, folder: Path) -> str:
 
 
 def area_name(value: Any, where: str) -> str:
-    """Accept the name of a brain area: any word, but the four known ones only as Brain-Score spells them."""
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_]+", value):
-        raise FolderError(f"{where}: the area {value!r} is not a name.", f"Use one word, such as {', '.join(AREAS)}.")
-    if value not in AREAS and value.upper() in AREAS:
+    """Accept one of the areas that a layer map commits a layer to, as Brain-Score spells it."""
+    if value in AREAS:
+        return value
+    if isinstance(value, str) and value.upper() in AREAS:
         raise FolderError(f"{where}: the area '{value}' is spelt otherwise.", f'Write "{value.upper()}".')
-    return value
+    raise FolderError(
+        f"{where}: models commit no layer to the area {value!r}, only to {', '.join(AREAS)}.",
+        'Give the area whose layer is to be tested, such as "IT", and the true one in subject or source.',
+    )
 
 
 def _area(key: str, value: Any, folder: Path) -> str:

@@ -14,7 +14,7 @@ from .axes import average_window, find_axes, put_in_order
 from .findings import Finding, FolderError, count, few
 from .formats import READERS, Responses, read_responses
 from .images import Image, find_images
-from .manifest import FILE_NAME, Manifest, read_manifest
+from .manifest import FILE_NAME, Manifest, area_name, read_manifest
 from .tables import complete_neuroids, list_neuroids, list_stimuli, read_trials
 
 
@@ -185,6 +185,8 @@ def _arrange(manifest: Manifest, found: Responses, n_stimuli: int):
     if manifest.area is not None:
         neuroids, values, others = _keep_area(manifest.area, neuroids, values)
         findings += others
+    for area in neuroids["area"].unique():  # those left out above may bear any name
+        area_name(area, "the neuroids")
     return neuroids, values, window, findings + [item for item in (transposed, outside) if item]
 
 
@@ -217,6 +219,8 @@ def _keep_area(area: str, neuroids: pd.DataFrame, values: np.ndarray):
     if kept.all():
         return neuroids, values, []
     if not kept.any():
+        for other in neuroids["area"].unique():
+            area_name(other, "the neuroids")
         raise FolderError(
             f'{FILE_NAME}: area = "{area}", but the neuroids lie in {few(sorted(set(neuroids["area"])))}.',
             f"Leave area out of {FILE_NAME}, or name one of these.",

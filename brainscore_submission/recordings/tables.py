@@ -9,7 +9,7 @@ from ..plugin.errors import suggest
 from .findings import Finding, FolderError, count, few
 from .formats import AREA_FIELDS, NEUROID_FIELDS, STIMULUS_FIELDS, SUBJECT_FIELDS
 from .images import Image, file_names
-from .manifest import Manifest, area_name
+from .manifest import Manifest
 
 FILE_FIELDS = ("file", "file_name", "filename", "image_file_name", "image_current_relative_file_path")
 OBJECT_FIELDS = ("object_name", "object", "image_label")
@@ -177,7 +177,6 @@ def complete_neuroids(table: pd.DataFrame | None, number: int, manifest: Manifes
                 'Add area = "V4" to recordings.toml, or a column area to neuroids.csv.',
             )
         table["area"] = manifest.area
-    table["area"] = [area_name(value, "the neuroids") for value in table["area"]]
     if "subject" not in table:
         table["subject"] = manifest.subject or "unknown"
     return table[["neuroid_id", "area", "subject"]]

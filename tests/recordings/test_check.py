@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from rich.console import Console
+from typer.testing import CliRunner
 
+from brainscore_submission.cli import app
 from brainscore_submission.recordings import check, render
 
 
@@ -68,7 +70,6 @@ REMARKS = {
         "warning",
         "are the two axes exchanged?",
     ),
-    "an unmapped area": (lambda folder, toml: toml(folder, area="PIT"), "warning", "no shipped layer map"),
     "an unused image": (
         lambda folder, toml: [
             _save(folder, "zz.png"),
@@ -117,6 +118,13 @@ def test_an_unreadable_folder_shows_the_error_and_its_remedy(lab_folder, write_t
     assert not report.ok and report.expected_seconds is None
     shown = _shown(report)
     assert "error: recordings.toml: the area 'it'" in shown and 'Write "IT"' in shown and "cannot be scored" in shown
+
+
+def test_the_command_says_an_error_once(tmp_path):
+    answer = CliRunner().invoke(app, ["recordings", "check", str(tmp_path / "nowhere")])
+    assert answer.exit_code == 1 and answer.stderr == ""
+    shown = " ".join(answer.stdout.split())
+    assert shown.count("no recording folder at") == shown.count("cannot be scored") == 1
 
 
 def test_markup_in_a_users_words_is_printed_as_it_is(lab_folder, write_toml):

@@ -53,6 +53,32 @@ def small_letter_area(folder, toml):
     toml(folder, area="v4")
 
 
+@broken("recordings.toml: models commit no layer to the area 'LIP', only to V1, V2, V4, IT.\nGive the area whose layer")
+def area_without_a_layer(folder, toml):
+    toml(folder, area="LIP")
+
+
+@broken("the neuroids: models commit no layer to the area 'pIT'")
+def neuroid_of_an_area_without_a_layer(folder, toml):
+    _areas_of_neuroids(folder, ["V4"] * 5 + ["pIT"])
+    toml(folder, area=None)
+
+
+@broken("the neuroids: the area 'v4' is spelt otherwise")
+def small_letter_area_of_the_neuroids(folder, toml):
+    _areas_of_neuroids(folder, ["v4"] * 6)
+
+
+@broken('area = "IT", but the neuroids lie in V4')
+def area_that_was_not_recorded(folder, toml):
+    _areas_of_neuroids(folder, ["V4"] * 6)
+    toml(folder, area="IT")
+
+
+def _areas_of_neuroids(folder, areas):
+    (folder / "neuroids.csv").write_text("\n".join(["area", *areas]))
+
+
 @broken("no brain area is given")
 def no_area(folder, toml):
     toml(folder, area=None)
@@ -297,6 +323,18 @@ def netcdf_without_names(folder, toml):
 def csv_without_a_corner(folder, toml):
     (folder / "responses.npy").unlink()
     (folder / "responses.csv").write_text("id,s00.png\na,1\n")
+
+
+@broken("responses.csv is not a table ('utf-8' codec can't decode byte 0xb5")
+def csv_in_the_encoding_of_a_spreadsheet(folder, toml):
+    (folder / "responses.npy").unlink()
+    (folder / "responses.csv").write_bytes("neuroid,s00.png,rate in µV\na,1,2\n".encode("cp1252"))
+
+
+@broken("responses.csv is not a table (No columns to parse from file)")
+def csv_without_content(folder, toml):
+    (folder / "responses.npy").unlink()
+    (folder / "responses.csv").write_text("")
 
 
 @broken("two responses to stimulus s00.png carry the repetition 0")

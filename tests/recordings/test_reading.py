@@ -34,6 +34,12 @@ def test_several_areas_in_one_file(lab_folder, write_toml, responses):
         recordings.of_area("V2")
 
 
+def test_neuroids_of_other_areas_may_bear_any_name_where_one_area_is_kept(lab_folder, write_toml, responses):
+    (lab_folder / "neuroids.csv").write_text("area\n" + "\n".join(["V4", "LIP", "V4", "LIP", "v4", "V4"]))
+    recordings = read_recordings(write_toml(lab_folder, area="V4"))
+    np.testing.assert_array_equal(recordings.responses, responses[[0, 2, 5]])
+
+
 def test_exclusions_leave_out_neuroids_and_stimuli(lab_folder, write_toml, responses, names):
     responses[2] = 0  # a dead channel would be refused
     np.save(lab_folder / "responses.npy", responses)
