@@ -175,13 +175,13 @@ def _one_distribution(axes, profiles, benchmark):
     axes.set_ylabel(benchmark.removesuffix("-pls"), rotation=0, ha="right", va="center", fontsize=9)
 
 
-def layer_search_map(table: pd.DataFrame, model: str, found_on: Sequence[str] = ()) -> Figure:
+def layer_search_map(table: pd.DataFrame, model: str, suite: str, found_on: Sequence[str] = ()) -> Figure:
     """Heat map of a layer search: layers by depth, areas, score; the best layer of each area is framed.
 
     Parameters
     ----------
     table : DataFrame with columns layer, depth, area, score
-    model : str
+    model, suite : str
     found_on : marks, e.g. ("SIMULATED",)
     """
     scores = table.pivot_table(index=["depth", "layer"], columns="area", values="score").sort_index()
@@ -202,7 +202,7 @@ def layer_search_map(table: pd.DataFrame, model: str, found_on: Sequence[str] = 
         bar = figure.colorbar(mesh, label="score", shrink=0.5)
         bar.solids.set(rasterized=False, edgecolor="face")  # vector, so that a page needs no embedded image
         axes.set_xlabel("area; the best layer is framed")
-        return titled(figure, f"Layer search\n{short(model)}", found_on)
+        return titled(figure, f"Layer search, suite {suite}\n{short(model)}", found_on)
 
 
 def published_against_own(lined_up: pd.DataFrame) -> Figure:

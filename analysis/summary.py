@@ -1,5 +1,6 @@
 """Records of a folder as everything the report says, before it is laid out: plain values and figures."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,6 @@ WHY_WIDER = (
     "Brain-Score's own standard error is smaller because its splits overlap: they share most images and all "
     "neuroids, so it tells how the score moves with the choice of split, not with other neuroids or images."
 )
-_LAYER_SEARCH_COLUMNS = {"layer", "depth", "area", "score"}
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def summarise(results, *, n_resamples=N_RESAMPLES, seed=0) -> Summary:
     profiles, gaps = profiles_of(table, n_resamples=n_resamples, seed=seed)
     estimates, left_out = record_estimates(profiles)
     suites = [_suite(name, profiles, estimates, table) for name in dict.fromkeys(p.suite for p in profiles)]
-    searches, unread_searches = layer_searches(Path(results), table)
+    searches, unread_searches = layer_searches(Path(results))
     return Summary(
         results=str(results),
         marks=marks(profiles),
@@ -195,25 +195,28 @@ def _figures(name, profiles, estimates, lined_up):
     return shown
 
 
-def layer_searches(results: Path, table: pd.DataFrame) -> tuple[list[Shown], list[str]]:
+def layer_searches(results: Path) -> tuple[list[Shown], list[str]]:
     """A heat map for each layer search under the folder, and a line for each that could not be read."""
     shown, warnings = [], []
-    for path in sorted(results.rglob("layer_search/table.csv")):
+    for path in sorted(results.rglob("layer_search/*/table.json")):  # <model>/layer_search/<suite>/table.json
         try:
-            search = pd.read_csv(path)
+            facts = json.loads(path.read_text(encoding="utf-8"))
+            shown.append(_layer_search(facts, path))
         except (ValueError, OSError) as error:
             warnings.append(f"left out: {path}: {error}")
-            continue
-        missing = sorted(_LAYER_SEARCH_COLUMNS - set(search.columns))
-        if missing or search["score"].isna().all():
-            warnings.append(f"left out: {path}: {'missing column ' + ', '.join(missing) if missing else 'no score'}")
-            continue
-        folder = path.parent.parent.name
-        mine = table[[record.parent.parent.name == folder for record in table["path"]]]
-        words = [mark for mark in figures.MARKS if not mine.empty and mine[mark.lower()].any()]
-        model = folder if mine.empty else mine["model"].iloc[0]
-        shown.append(Shown(f"layer-search-{folder}", figures.layer_search_map(search, model, words), str(path)))
+        except KeyError as error:
+            warnings.append(f"left out: {path}: {error} is missing")
     return shown, warnings
+
+
+def _layer_search(facts, path):
+    table = pd.DataFrame(facts["layers"])[["layer", "depth", "area", "score"]].astype({"score": float})
+    if table["score"].isna().all():
+        raise ValueError("no score")
+    words = [mark for mark in figures.MARKS if facts[mark.lower()]]
+    name = f"layer-search-{path.parents[2].name}-{path.parent.name}"
+    drawn = figures.layer_search_map(table, facts["model"], facts["suite"], words)
+    return Shown(name, drawn, str(path.with_suffix(".csv")))
 
 
 def _sentences(suite):

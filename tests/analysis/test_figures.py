@@ -11,8 +11,13 @@ from analysis import figures
 from analysis.hierarchy import published_estimates, record_estimates
 from analysis.profiles import profiles_of
 from analysis.published import line_up
-from analysis.summary import layer_searches
+from analysis.report import html
+from analysis.summary import summarise
+from brainscore_submission.benchmarks import Suite, find_suite
+from brainscore_submission.layer_search import Options, search_folder, search_layers
+from brainscore_submission.models import GROUND_TRUTH, open_model
 from brainscore_submission.records import read_folder
+from brainscore_submission.search.table import write_tables
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +50,7 @@ def all_figures(profiles):
         "hierarchy_slopes": figures.hierarchy_slopes(today(profiles)),
         "neuroid_distributions": figures.neuroid_distributions(profiles),
         "published_against_own": figures.published_against_own(line_up(profiles)),
-        "layer_search_map": figures.layer_search_map(a_search(), "991", profiles[0].marks),
+        "layer_search_map": figures.layer_search_map(a_search(), "991", "demo", profiles[0].marks),
     }
 
 
@@ -67,7 +72,7 @@ def test_every_figure_of_an_untrained_network_says_so_and_names_it(profiles):
         if name != "layer_search_map":
             assert "UNTRAINED" in words_of(figure), name
     assert f"{some[0].model} [UNTRAINED]" in words_of(figures.area_profile(some))
-    assert "UNTRAINED" in words_of(figures.layer_search_map(a_search(), "991", some[0].marks))
+    assert "UNTRAINED" in words_of(figures.layer_search_map(a_search(), "991", "demo", some[0].marks))
 
 
 def test_figures_of_real_and_trained_models_carry_no_mark(profiles):
@@ -123,24 +128,32 @@ def test_without_neuroids_there_is_no_distribution(profiles):
 
 
 def test_the_best_layer_of_each_area_is_framed():
-    figure = figures.layer_search_map(a_search(), "991")
+    figure = figures.layer_search_map(a_search(), "991", "demo")
     frames = [patch for patch in figure.axes[0].patches if patch.get_facecolor()[3] == 0]
     assert [(frame.get_x(), frame.get_y()) for frame in frames] == [(0, 2), (1, 5), (2, 8)]
 
 
-def test_a_layer_search_is_found_and_a_broken_one_is_named(own_results):
-    found = own_results / "crossvit_18_dagger_408_adv/layer_search/table.csv"
-    found.parent.mkdir()
-    a_search().to_csv(found, index=False)
-    broken = own_results / "other/layer_search/table.csv"
-    broken.parent.mkdir(parents=True)
-    broken.write_text("layer,area\n")
-    table, warnings = read_folder(own_results)
-    assert warnings == []
-    shown, warnings = layer_searches(own_results, table)
-    assert [one.name for one in shown] == ["layer-search-crossvit_18_dagger_408_adv"]
-    assert "SIMULATED" in words_of(shown[0].figure)
-    assert len(warnings) == 1 and str(broken) in warnings[0] and "depth" in warnings[0]
+def test_every_layer_search_is_found_and_a_broken_one_is_named(own_results, demo_cache, monkeypatch):
+    monkeypatch.setenv("BRAINSCORE_SUBMISSION_CACHE", str(demo_cache))
+    model, demo = open_model(GROUND_TRUTH, areas=()), find_suite("demo")
+    options = Options(results=own_results, areas=("V1",))
+    for suite in (demo, Suite("recordings.v1", demo.areas, loaders=demo.loaders)):
+        write_tables(search_layers(model, suite, options))
+    broken = search_folder(own_results, model, Suite("cut", {})) / "table.json"
+    broken.parent.mkdir()
+    broken.write_text('{"layers": [{"layer": "V1"}]}')
+    summary = summarise(own_results, n_resamples=100)
+    assert [one.name for one in summary.searches] == [
+        "layer-search-demo_ground_truth-demo",
+        "layer-search-demo_ground_truth-recordings.v1",
+    ]
+    simulated, own = (words_of(one.figure) for one in summary.searches)
+    assert "suite demo\ndemo_ground_truth" in simulated and "SIMULATED" in simulated
+    assert "suite recordings.v1" in own and "SIMULATED" not in own
+    (warning,) = summary.warnings
+    assert str(broken) in warning and "depth" in warning
+    page = html(summary)
+    assert all(f'<figure id="{one.name}">' in page for one in summary.searches)
 
 
 def test_drawing_leaves_the_users_settings_alone(profiles):
