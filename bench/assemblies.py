@@ -53,7 +53,7 @@ def suite(folder: Path, size: SuiteSize, ceilings: Stopwatch) -> Suite:
     return Suite(
         "bench",
         {area: (identifier,) for area, identifier in zip(areas, loaders, strict=True)},
-        simulated=True,
+        simulated_leaves=frozenset(loaders),
         caveat="SIMULATED responses: a measurement of speed.",
         loaders=loaders,
     )

@@ -56,7 +56,7 @@ class Suite:
     ----------
     name : as in `--suite`
     areas : area -> what is averaged (see `Tree`)
-    simulated : whether the recordings are simulated: everything shown of it must say so
+    simulated_leaves : benchmarks whose recordings are simulated: everything shown of them must say so
     caveat : one sentence that belongs beside every table of this suite
     loaders : benchmark id -> callable that builds it; empty for Brain-Score's registry
     data : hash of the recordings, where they are the user's own
@@ -64,10 +64,15 @@ class Suite:
 
     name: str
     areas: Tree
-    simulated: bool = False
+    simulated_leaves: frozenset[str] = frozenset()
     caveat: str = ""
     loaders: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     data: str | None = None
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any of it is simulated."""
+        return bool(self.simulated_leaves)
 
     @property
     def leaves(self) -> dict[str, str]:
@@ -108,10 +113,11 @@ def _leaves(branch: Iterable[str | Tree]) -> list[str]:
 def _demo() -> Suite:
     from .demo.benchmarks import demo_benchmarks  # only when asked for: it draws in Brain-Score's classes
 
+    areas = {area: (f"demo.{area}-{'i2n' if area == 'behavior' else 'pls'}",) for area in AREAS}
     return Suite(
         "demo",
-        {area: (f"demo.{area}-{'i2n' if area == 'behavior' else 'pls'}",) for area in AREAS},
-        simulated=True,
+        areas,
+        simulated_leaves=frozenset(leaf for leaves in areas.values() for leaf in leaves),
         caveat="SIMULATED recordings: a check of the machinery, no statement about brains.",
         loaders=demo_benchmarks(),
     )
@@ -178,8 +184,8 @@ def single_benchmarks(identifiers: Sequence[str]) -> Suite:
         areas[area or identifier] = (*areas.get(area or identifier, ()), identifier)
         if suite is not None and identifier in suite.loaders:
             loaders[identifier] = suite.loaders[identifier]
-    simulated = bool(loaders) and len(loaders) == len(set(identifiers))
-    return Suite("benchmarks", areas, simulated=simulated, loaders=loaders)
+    simulated = frozenset(leaf for leaf in identifiers if leaf in known and leaf in known[leaf][1].simulated_leaves)
+    return Suite("benchmarks", areas, simulated_leaves=simulated, loaders=loaders)
 
 
 class NoAccess(Exception):

@@ -31,7 +31,8 @@ def summary(model: Model, suite: Suite, records: Sequence[Record]) -> dict[str, 
         "competition_id": model.card.competition_id,
         "suite": suite.name,
         "simulated": suite.simulated,
-        "untrained": bool(model.origin.get("untrained")),
+        # As recorded: with --rerun never that may have been other weights than the model's.
+        "untrained": any(record.untrained for record in records) if records else bool(model.origin.get("untrained")),
         "areas": {area: value for area, value in today.items() if area != "average"},
         "average": today["average"],
         "areas_2022": {area: value for area, value in then.items() if area != "average"},
@@ -122,7 +123,8 @@ def _footnotes(model: Model, suite: Suite, records: Sequence[Record], facts: dic
     notes += [suite.caveat] if suite.caveat else []
     notes += _layer_lines(records)
     if facts["untrained"]:
-        notes.append(f"UNTRAINED: random weights, seed {model.origin.get('seed')}.")
+        seeds = {record.weights["seed"] for record in records if record.untrained} or {model.origin.get("seed")}
+        notes.append(f"UNTRAINED: random weights, seed {', '.join(map(str, sorted(seeds)))}.")
     if model.origin.get("note"):
         notes.append(str(model.origin["note"]))
     notes += [f"{record.benchmark}: {note}" for record in records for note in record.notes]

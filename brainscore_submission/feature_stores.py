@@ -6,8 +6,12 @@ the Gram matrix is formed.
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
+import tempfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +23,7 @@ from .plugin.errors import UserError
 
 COLUMN_BLOCK_BYTES = 64 * 2**20
 ROWS_PER_SYNC = 64
+FILES = ("features.f32", "done")
 
 
 class MemoryStore:
@@ -59,11 +64,12 @@ class MemoryStore:
 class DiskStore:
     """Features in a file, with a journal of the rows that are safely in it.
 
-    A run that was killed finds its rows again: a row counts as done only after the data has been synced.
+    A run that was killed finds its rows again: a row counts as done only after the data has been synced. A second
+    process that comes to a folder in use records into files of its own, which are gone when it ends.
 
     Parameters
     ----------
-    folder : where ``features.f32`` and ``done`` lie; one folder for each (network, layer, stimuli)
+    folder : where ``features.f32`` and ``done`` lie; one folder for each (network, layer, stimuli, form)
     n_stimuli, n_features : int
 
     Raises
@@ -112,23 +118,48 @@ class DiskStore:
 
     def discard(self) -> None:
         """Remove the files."""
-        for handle in (self._data, self._journal):
-            os.close(handle)
-        for name in ("features.f32", "done"):
-            (self._folder / name).unlink()
-        self._folder.rmdir()
+        if self._shared:
+            for name in FILES:
+                (self._folder / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # another process has begun anew in it
+                self._folder.rmdir()
+        self._close()  # last: the lock goes with the journal
 
     def _open(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        flags = os.O_RDWR | os.O_CREAT
-        self._data = os.open(self._folder / "features.f32", flags)
-        self._journal = os.open(self._folder / "done", flags)
-        n_stimuli, n_features = self.shape
+        self._data, self._journal = (os.open(self._folder / name, os.O_RDWR | os.O_CREAT) for name in FILES)
+        self._shared = _lock(self._journal)
+        if not self._shared:
+            _close(self._data, self._journal)
+            self._data, self._journal = (_nameless_file(self._folder.parent) for _ in FILES)
+        self._close = weakref.finalize(self, _close, self._data, self._journal)
+        n_stimuli = self.shape[0]
         journal = np.frombuffer(os.pread(self._journal, n_stimuli, 0), dtype=bool)
         whole = os.fstat(self._data).st_size == n_stimuli * self._row_bytes and len(journal) == n_stimuli
         self.done = journal.copy() if whole else np.zeros(n_stimuli, dtype=bool)
         if not whole:
+            os.ftruncate(self._journal, 0)  # first: it must not speak of rows that are about to go
             _reserve(self._data, n_stimuli * self._row_bytes, self._folder)
+
+
+def _lock(handle: int) -> bool:
+    """Claim a file as long as it is open; False if another store has it, or the file system knows no locks."""
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _nameless_file(folder: Path) -> int:
+    handle, path = tempfile.mkstemp(dir=folder)
+    Path(path).unlink()
+    return handle
+
+
+def _close(*handles: int) -> None:
+    for handle in handles:
+        os.close(handle)
 
 
 def _columns_per_block(shape: tuple[int, int]) -> int:

@@ -236,6 +236,11 @@ def save_gram(path, gram, meta: dict) -> None:
     path : str or Path
     gram : ndarray of shape (n_stimuli, n_stimuli)
     meta : dict, JSON-able: whatever decides the matrix (weights, card, layer, stimulus hashes, dtype)
+
+    Raises
+    ------
+    UserError
+        If the disk is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -248,6 +253,11 @@ def save_gram(path, gram, meta: dict) -> None:
             file.write(content)
             file.write(hashlib.sha256(content).digest())
         temporary.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"cannot write {path}: {error.strerror or error}. Free some space, or point BRAINSCORE_SUBMISSION_CACHE "
+            "at another disk."
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,10 +104,16 @@ class Model:
         )
 
     def commit(self, activations_model: Any = None) -> Any:
-        """Brain-Score model over an activations model, by default the network's own."""
+        """Brain-Score model over an activations model, by default the network's own.
+
+        Some benchmarks (Marques2020) keep on disk what they compute of a model, by its identifier alone: so it changes
+        with everything that their numbers depend on.
+        """
         # Without a layer for behaviour Brain-Score would take the last one listed: a name that no network has instead.
         card = dataclasses.replace(self.card, behavior_layer=self.card.behavior_layer or NO_BEHAVIOR)
-        return commit(card, self.layer_map, activations_model or self.activations_model())
+        facts = [sorted(self.layer_map.items()), card.behavior_layer, card.visual_degrees, self.precision]
+        identifier = f"{self.cache_identifier}-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}"
+        return commit(card, self.layer_map, activations_model or self.activations_model(), identifier)
 
 
 def open_model(
@@ -271,8 +279,8 @@ def _committed(
         return card, dict(zip(AREAS, AREAS, strict=True)) | given, "ground truth"  # its layers bear the areas' names
     path = Path(layer_map) if layer_map.endswith(".json") else layer_map_path(card, layer_map)
     if path is None:
-        if not needed:
-            return card, given, "none"
+        if not set(needed) & set(AREAS):
+            return card, given, "given" if layers else "none"
         raise UserError(_no_layer_map(card, layer_map))
     return card, {**read_layer_map(path), **given}, f"{layer_map} with {', '.join(given)} given" if given else layer_map
 

@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from .feature_stores import DiskStore, MemoryStore
 from .gram import GramAccumulator, centre, cross_gram, load_gram, save_gram
 from .plugin.errors import UserError, suggest
-from .plugin.hooks import Firing, layer_outputs, probe
+from .plugin.hooks import Firing, layer_outputs, probe, tf32_arithmetic
 from .requests import Budget, Recording, Request
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 # What the forward pass computes in. float32 is Brain-Score's; the others move the score (bfloat16 by 3e-4 to 6e-4).
 PRECISIONS: dict[str, Callable[[str], object]] = {
     "float32": lambda device: nullcontext(),
-    "tf32": lambda device: _tf32(),
+    "tf32": lambda device: tf32_arithmetic(),
     "bfloat16": lambda device: torch.autocast(device, torch.bfloat16),
     "float16": lambda device: torch.autocast(device, torch.float16),
 }
@@ -257,7 +257,8 @@ class Recorder:
         return [MemoryStore(*sink.shape) for sink in sinks]
 
     def _spool(self, sink: Sink) -> Path:
-        return self.budget.scratch / "spool" / _digest(self._meta(sink))
+        # With the form: a layer wanted as Gram matrix and as features has two stores.
+        return self.budget.scratch / "spool" / _digest({**self._meta(sink), "form": sink.form})
 
     def _finish_gram(self, sink: Sink, store: MemoryStore | DiskStore) -> np.ndarray:
         accumulator = GramAccumulator(len(sink.hashes))
@@ -373,13 +374,3 @@ def _require_finite(features: Tensor, layer: str, paths: Sequence[Path]) -> None
 
 def _digest(value: object) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-
-@contextmanager
-def _tf32() -> Iterator[None]:
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)

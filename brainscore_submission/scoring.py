@@ -16,7 +16,7 @@ import numpy as np
 from brainscore_vision.model_helpers.activations.pytorch import disable_activation_caching
 
 from . import uncertainty
-from .benchmarks import NoAccess, Suite, load
+from .benchmarks import AREAS, NoAccess, Suite, load
 from .candidate import RecordedActivations
 from .engines import Fitted, GramPredictivity, fit_engine, require_engine
 from .models import Model
@@ -86,6 +86,11 @@ def score_suite(model: Model, suite: Suite, options: Options) -> list[Record]:
         For unknown engines or rerun policies, unusable activations, a full disk.
     """
     require_engine(options.engine)
+    if options.engine == "brainscore" and model.precision != "float32":
+        raise UserError(
+            f"the engine 'brainscore' is the reference and computes in float32, not {model.precision}. "
+            "Choose --engine gram or surrogate, or --precision float32."
+        )
     kept = _kept_records(model, suite, options)
     todo = {leaf: area for leaf, area in suite.leaves.items() if leaf not in kept}
     if options.rerun == "never":
@@ -129,7 +134,11 @@ def _kept_records(model: Model, suite: Suite, options: Options) -> dict[str, Rec
         except RecordError as error:
             logger.warning("scored again: %s", error)
             continue
+        if area not in AREAS:  # a benchmark given by id, which said itself which area it is about
+            area = record.area
         fresh = record.fingerprint == record_fingerprint(model, suite, area, options.engine)
+        if options.rerun == "never" and not fresh:
+            logger.warning("%s is shown as recorded, from other weights, layers, data or versions", leaf)
         if options.rerun == "never" or (fresh and record.status == "scored"):
             kept[leaf] = record
     return kept
@@ -155,7 +164,7 @@ def _load_jobs(todo: dict[str, str], model: Model, suite: Suite, options: Option
 def _area_of(benchmark: Any, area: str) -> str:
     """A benchmark given by id alone says itself which area it is about."""
     region = getattr(benchmark, "region", None) or getattr(benchmark, "parent", None)
-    return str(region) if area not in ("V1", "V2", "V4", "IT", "behavior") and region is not None else area
+    return str(region) if area not in AREAS and region is not None else area
 
 
 def _refusal(identifier: str, area: str, reason: str, model: Model, suite: Suite, options: Options) -> Record:
@@ -240,7 +249,7 @@ def _origin(identifier: str, area: str, model: Model, suite: Suite, engine: str)
         "visual_degrees": model.card.visual_degrees,
         "weights": dict(model.origin),
         "preprocessing": model.card.preprocessing.name,
-        "simulated": suite.simulated,
+        "simulated": identifier in suite.simulated_leaves,
         "fingerprint": record_fingerprint(model, suite, area, engine),
         "precision": model.precision,
         "device": model.device,

@@ -227,7 +227,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError("No space left on device")
 
     monkeypatch.setattr(gram_module.hashlib, "sha256", disk_full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(UserError, match=r"V1\.npz: No space left on device\. Free some space"):
         save_gram(path, np.zeros((3, 3)), META)
     monkeypatch.undo()
     np.testing.assert_array_equal(load_gram(path, META), np.eye(3))

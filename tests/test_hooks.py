@@ -1,11 +1,13 @@
 """Promises of plugin/hooks.py: the right output of the right module, and no forward pass past the deepest one."""
 
+import contextlib
+
 import pytest
 import torch
 from torch import nn
 
 from brainscore_submission.plugin.errors import UserError
-from brainscore_submission.plugin.hooks import layer_outputs, module_of, probe
+from brainscore_submission.plugin.hooks import layer_outputs, module_of, probe, tf32_arithmetic
 
 LAYERS = ["blocks.1.blocks.1.4.norm2", "blocks.1.blocks.1.0.norm1"]
 
@@ -103,3 +105,20 @@ def test_hooks_are_gone_after_an_error_in_the_network(tiny_network):
 
 def test_logits_stand_for_the_whole_network(tiny_network):
     assert module_of(tiny_network, "logits") is tiny_network
+
+
+@pytest.mark.filterwarnings("ignore:Please use the new API settings:UserWarning")
+@pytest.mark.parametrize(("arithmetic", "tf32"), [(contextlib.nullcontext, False), (tf32_arithmetic, True)])
+def test_products_and_convolutions_agree_on_tf32_whatever_the_environment_set(tiny_network, images, arithmetic, tf32):
+    seen = []
+    tiny_network.register_forward_hook(
+        lambda *_: seen.append((torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32))
+    )
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with arithmetic():
+            layer_outputs(tiny_network, images, ["logits"])
+        assert seen == [("high" if tf32 else "highest", tf32)]
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from brainscore_submission import feature_stores
+from brainscore_submission.feature_stores import DiskStore
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.plugin.preprocessing import load_pixels, normalise
 from brainscore_submission.recording import Recorder
@@ -195,3 +196,41 @@ def test_unknown_precision_and_missing_images_are_user_errors(make_recorder, tmp
         make_recorder(precision="float8")
     with pytest.raises(UserError, match="no such image file"):
         read_stimuli([tmp_path / "absent.png"])
+
+
+def test_one_layer_as_gram_and_as_features_over_the_same_images(make_recorder, stimuli):
+    recorder = make_recorder(disk=PLENTY)
+    recording = recorder.record([Request(tuple(stimuli), grams=frozenset({IT}), features=frozenset({IT}))])
+    recorder.discard_leftovers()
+    features = recording.features(IT, stimuli).astype(float)
+    features -= features.mean(axis=0)
+    assert np.allclose(recording.gram(IT, stimuli), features @ features.T, rtol=0, atol=1e-6 * np.abs(features).max())
+
+
+def test_two_stores_of_one_folder_never_mix_their_rows(tmp_path):
+    first = DiskStore(tmp_path / "spool", 3, 2)
+    first.write([0], torch.ones(1, 2))
+    second = DiskStore(tmp_path / "spool", 3, 2)
+    assert not second.done.any()
+    second.write([0, 1, 2], torch.full((3, 2), 2.0))
+    second.flush()
+    first.write([1, 2], torch.ones(2, 2))
+    first.flush()
+    assert (first.features() == 1).all()
+    assert (second.features() == 2).all()
+    second.discard()
+    first.discard()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_of_another_width_are_not_taken_for_done(tmp_path):
+    store = DiskStore(tmp_path / "spool", 3, 2)
+    store.write([0, 1, 2], torch.ones(3, 2))
+    store.flush()
+    del store
+    other = DiskStore(tmp_path / "spool", 3, 4)
+    other.write([0], torch.ones(1, 4))  # and killed before it is synced
+    del other
+    again = DiskStore(tmp_path / "spool", 3, 4)
+    assert not again.done.any()
+    again.discard()

@@ -10,6 +10,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import torch
@@ -167,11 +168,34 @@ def _hooked(network: nn.Module, layers: Iterable[str], receive) -> Iterator[None
             handle.remove()
 
 
+_TF32_WANTED = ContextVar("tf32_wanted", default=False)
+
+
 @contextmanager
 def exact_arithmetic() -> Iterator[None]:
-    """float32 as float32: cuDNN would otherwise use TF32 for convolutions, and pick kernels by timing."""
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+    """float32 as float32, and the same kernels each time.
+
+    Otherwise cuDNN uses TF32 for convolutions and picks kernels by timing, and an environment variable can turn on
+    TF32 for matrix products. Inside `tf32_arithmetic` both use TF32.
+    """
+    wanted = _TF32_WANTED.get()
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high" if wanted else "highest")
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=wanted):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@contextmanager
+def tf32_arithmetic() -> Iterator[None]:
+    """Let `exact_arithmetic` inside use TF32, on GPUs that have it."""
+    token = _TF32_WANTED.set(True)
+    try:
         yield
+    finally:
+        _TF32_WANTED.reset(token)
 
 
 def _require_fired(layers: Iterable[str], fired: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -140,17 +141,33 @@ class GramSource:
         if n_stimuli not in self._speeds:
             paths = [stimulus.path for stimulus in stimuli[: self._recorder.batch_size]]
             pixels = torch.stack([self._recorder._load(path) for path in paths]).to(self._recorder.device)
-            image_seconds = _seconds(lambda: self._show(pixels), pixels) / len(pixels)
+            image_seconds = self._image_seconds(pixels)
             columns = torch.randn(n_stimuli, max(64, 2**22 // n_stimuli), device=pixels.device)
             gram_seconds = _seconds(lambda: GramAccumulator(n_stimuli).add(columns), pixels)
             self._speeds[n_stimuli] = Speed(image_seconds, gram_seconds / (n_stimuli * columns.numel()))
         return self._speeds[n_stimuli]
 
+    def _image_seconds(self, pixels: Tensor) -> float:
+        while True:
+            try:
+                batch = pixels[: self._recorder.batch_size]
+                return _seconds(partial(self._show, batch), batch) / len(batch)
+            except torch.OutOfMemoryError as error:
+                self._halve_batches(error)
+                logger.warning("out of GPU memory: batches of %d from here on", self._recorder.batch_size)
+
     def _show(self, pixels: Tensor) -> None:
-        with exact_arithmetic(), torch.inference_mode():
+        with torch.inference_mode():
             self._forward(pixels)
 
     def _smaller(self, budget: Budget, error: torch.OutOfMemoryError) -> Budget:
+        self._halve_batches(error)
+        logger.warning(
+            "out of GPU memory: planned again for batches of %d and half the memory", self._recorder.batch_size
+        )
+        return Budget(budget.memory_bytes // 2, budget.disk_bytes, budget.scratch)
+
+    def _halve_batches(self, error: torch.OutOfMemoryError) -> None:
         recorder = self._recorder
         if recorder.batch_size == 1:
             raise UserError(
@@ -158,8 +175,6 @@ class GramSource:
             ) from error
         recorder.batch_size //= 2
         torch.cuda.empty_cache()
-        logger.warning("out of GPU memory: planned again for batches of %d and half the memory", recorder.batch_size)
-        return Budget(budget.memory_bytes // 2, budget.disk_bytes, budget.scratch)
 
     # --- recording ----------------------------------------------------------------------------------------------
 
@@ -214,12 +229,12 @@ class GramSource:
         self._progress(done, total)
 
     def _forward(self, pixels: Tensor) -> object:
-        with PRECISIONS[self._recorder.precision](pixels.device.type):  # autocast belongs to a thread
+        with self._around():  # autocast belongs to a thread
             return self._recorder.network(pixels)
 
     @contextmanager
     def _around(self) -> Iterator[None]:
-        with exact_arithmetic(), PRECISIONS[self._recorder.precision](torch.device(self._recorder.device).type):
+        with PRECISIONS[self._recorder.precision](torch.device(self._recorder.device).type), exact_arithmetic():
             yield
 
     def _projections(self, candidates: Sequence[Candidate]) -> dict[str, Callable[[Tensor], Tensor]]:
@@ -233,7 +248,7 @@ class GramSource:
         if not planned.on_disk:
             return MemoryStore(len(hashes), stop - start, self._recorder.device)
         folder = self._recorder._spool(self._sink(candidate, hashes))
-        return DiskStore(folder.with_name(f"{folder.name}-{start}"), len(hashes), stop - start)
+        return DiskStore(folder.with_name(f"{folder.name}-{start}-{stop}"), len(hashes), stop - start)
 
     def _n_kept(self, candidate: Candidate) -> int:
         return candidate.n_features if self._sketch is None else min(candidate.n_features, self._sketch.columns)

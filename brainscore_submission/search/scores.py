@@ -7,10 +7,12 @@ import datetime
 import hashlib
 import json
 import logging
+import os
 import re
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -140,13 +142,27 @@ def requests_of(job: Job, model: Model, layer: str) -> list[Request]:
     if job.fitted.form != "features":
         return activations.rehearse(job.fitted.benchmark, candidate, job.fitted.form)
     activations.form = job.fitted.form
-    with warnings.catch_warnings(action="ignore"):  # of a readout fitted to noise
+    with _nothing_kept(), warnings.catch_warnings(action="ignore"):  # of a readout fitted to noise
         job.fitted.benchmark(candidate)
     return asked
 
 
 def _noise(request: Request, n_features: int = 5) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(len(request.hashes), n_features)).astype(np.float32)
+
+
+@contextmanager
+def _nothing_kept() -> Iterator[None]:
+    """Brain-Score keeps what some benchmarks (Marques2020) compute of a model: not of noise."""
+    before = os.environ.get("RESULTCACHING_DISABLE")
+    os.environ["RESULTCACHING_DISABLE"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["RESULTCACHING_DISABLE"]
+        else:
+            os.environ["RESULTCACHING_DISABLE"] = before
 
 
 class LayerScorer:
@@ -206,7 +222,7 @@ class LayerScorer:
             grams = {key: np.cov(_noise(r, 2 * len(r.hashes))) for key, r in zip(noise, requests, strict=True)}
             recording = Recording(grams=grams)
         _ = getattr(self.job.fitted.benchmark, "ceiling", None)
-        with warnings.catch_warnings(action="ignore"):
+        with _nothing_kept(), warnings.catch_warnings(action="ignore"):
             return self._score(candidate, recording, None).record.seconds["scoring"]
 
     def _score(self, candidate: Candidate, recording: Recording, sketch: Sketch | None) -> LayerScore:

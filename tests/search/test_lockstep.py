@@ -252,6 +252,18 @@ def test_out_of_memory_plans_again_with_smaller_batches(make_recorder, tiny_netw
         list(source.grams(wanted, stimuli, plan))
 
 
+def test_out_of_memory_while_the_plan_is_made_halves_the_batch(make_recorder, tiny_network, stimuli):
+    recorder = make_recorder()
+    found = survey_recorder(recorder, (3, 48, 48))
+
+    def out_of_memory(_module, inputs):
+        if len(inputs[0]) > 2:
+            raise torch.OutOfMemoryError
+
+    tiny_network.register_forward_pre_hook(out_of_memory)
+    assert GramSource(recorder, found).plan(found.candidates[-3:], stimuli).batch_size == recorder.batch_size == 2
+
+
 def test_too_little_memory_for_anything_is_said_before_any_work(make_recorder, stimuli):
     recorder = make_recorder(1000)
     found = survey_recorder(recorder, (3, 48, 48))
