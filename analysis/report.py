@@ -21,6 +21,7 @@ from rich.console import Console
 
 from brainscore_submission.benchmarks import SUITES
 from brainscore_submission.cli import run
+from brainscore_submission.plugin.card import all_cards
 from brainscore_submission.published import PAPER, PUBLIC_BENCHMARK
 from brainscore_submission.uncertainty import N_RESAMPLES
 
@@ -30,8 +31,11 @@ from .profiles import AREAS, FORMULA_LABELS
 from .summary import Summary, summarise
 
 _TIMM = "timm:"
-_LAYERS_BY_HAND = ("given", "none")  # names of layer maps that came from --layers, whole or in part
+# The ground truth of the demo suite: its model's name in records and after --model, and its layers.
+_GROUND_TRUTH, _GROUND_TRUTH_OPTION = "demo_ground_truth", "demo:ground_truth"
+_GROUND_TRUTH_LAYERS = {"V1": "V1", "V2": "V2", "V4": "V4", "IT": "IT", "behavior": "decision"}
 TEMPLATES = Path(__file__).with_name("templates")
+LAYER_MAPS = (Path("layer_maps"), Path(__file__).parents[1] / "layer_maps")  # in the order of `evaluate.py`
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
@@ -122,11 +126,11 @@ def _origin(records):
 
 
 def rerun_command(records: pd.DataFrame) -> str:
-    """The command that makes a model's records of one suite again.
+    """The command that makes a model's records of one suite again; one a metric, each on its line.
 
     Paths are not in a record: a checkpoint or a folder of recordings of one's own has to be filled in.
     """
-    first = records.iloc[0]
+    first, metrics = records.iloc[0], [None]
     words = ["python", "evaluate.py", "--model", _model_option(first)]
     if first.suite in SUITES:
         words += ["--suite", first.suite]
@@ -134,24 +138,45 @@ def rerun_command(records: pd.DataFrame) -> str:
         words += [word for benchmark in records["benchmark"] for word in ("--benchmark", benchmark)]
     else:
         words += ["--recordings", first.suite]
-    if first.layer_map in _LAYERS_BY_HAND:
-        layers = records.dropna(subset="layer").drop_duplicates("area")
-        words += ["--layers", ",".join(f"{row.area}={row.layer}" for row in layers.itertuples())]
-    options = {
-        "--layer-map": (first.layer_map, "paper", "ground truth", *_LAYERS_BY_HAND),
-        "--engine": (first.engine, "gram"),
-    }
+        metrics = list(records[records["area"] != "behavior"]["metric"].dropna().unique()) or metrics
+    words += _layer_options(records)
+    options = {"--engine": (first.engine, "gram")}
     options |= {"--preprocessing": (first.preprocessing, "crop224"), "--precision": (first.precision, "float32")}
     for option, (value, *usual) in options.items():
         words += [option, value] if value and value not in usual and not value.startswith(_TIMM) else []
-    return shlex.join(words + (["--weights", "untrained"] if first.untrained else []))
+    words += ["--weights", "untrained"] if first.untrained else []
+    return "\n".join(shlex.join(words + (["--metric", m] if m not in (None, "pls") else [])) for m in metrics)
 
 
 def _model_option(record):
     """As `--model` takes it; a timm model's own preprocessing bears the name it is called by."""
     if (record.preprocessing or "").startswith(_TIMM):
         return record.preprocessing
+    if record.model == _GROUND_TRUTH:
+        return _GROUND_TRUTH_OPTION
     return record.model if pd.isna(record.competition_id) else str(int(record.competition_id))
+
+
+def _layer_options(records):
+    """The layer map by its name where it says what the records say, else every layer."""
+    first, known = records.iloc[0], records[records["area"].isin(AREAS)].dropna(subset="layer")
+    layers = dict(zip(known["area"], known["layer"], strict=True))
+    named = _named_layers(first.model, first.layer_map)
+    if any(named.get(area) != layer for area, layer in layers.items()):
+        return ["--layers", ",".join(f"{area}={layer}" for area, layer in layers.items())]
+    return ["--layer-map", first.layer_map] if first.layer_map not in (None, "paper", "ground truth") else []
+
+
+def _named_layers(model, layer_map):
+    """Area -> layer as `evaluate.py` finds them, of a card's layer map; empty where none has this name."""
+    if model == _GROUND_TRUTH:
+        return _GROUND_TRUTH_LAYERS
+    file = f"{model}.json" if layer_map == "paper" else f"{model}.{layer_map}.json"
+    path = next((folder / file for folder in LAYER_MAPS if (folder / file).is_file()), None)
+    if path is None:
+        return {}
+    behavior = {card.identifier: card.behavior_layer for card in all_cards()}.get(model)
+    return json.loads(path.read_text(encoding="utf-8")) | ({"behavior": behavior} if behavior else {})
 
 
 def _weights(weights):

@@ -4,18 +4,23 @@ import csv
 import io
 import json
 import re
+import shlex
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import analysis
 from analysis.inline_svg import VARIABLES
 from analysis.report import TEMPLATES, app, html, markdown, rerun_command
 from analysis.summary import WHY_WIDER, summarise
+from brainscore_submission.cli import app as evaluate_app
+from brainscore_submission.cli.front_end import parse_layers
+from brainscore_submission.models import GROUND_TRUTH, committed
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.records import read_folder
 
@@ -247,6 +252,58 @@ def test_the_command_that_makes_the_records_again(demo_results):
         f"python evaluate.py --model timm:resnet18.a1 {benchmarks} --layers {areas} "
         "--engine surrogate --weights untrained"
     )
+
+
+def understood(command):
+    """What `evaluate.py` makes of a command: its options, and the layer of each area."""
+    evaluate = typer.main.get_command(evaluate_app).commands["evaluate"]
+    options = evaluate.make_context("evaluate.py", shlex.split(command)[2:]).params
+    card, layers = committed(options["model"], options["layer_map"], parse_layers(options["layers"]))
+    return options, layers | {"behavior": card.behavior_layer}
+
+
+OVERRIDES = {
+    "the paper's map": ("paper", {}, ""),
+    "a named map": ("code_comment", {}, "--layer-map code_comment"),
+    "a named map, an area by hand": ("code_comment with V4 given", {"V4": "norm.0"}, "--layers"),
+    "the paper's map, behaviour by hand": ("paper", {"behavior": "norm.1"}, "--layers"),
+    "a file": ("maps/mine.json", {"V1": "norm.0", "IT": "norm.1"}, "--layers"),
+    "areas scored at different times": ("paper", {"IT": "norm.1"}, "--layers"),
+}
+
+
+@pytest.mark.parametrize("case", OVERRIDES)
+def test_the_command_commits_the_layers_of_the_records(case, demo_results):
+    layer_map, by_hand, option = OVERRIDES[case]
+    table, _ = read_folder(demo_results)
+    joint = table[table["competition_id"] == 991]
+    card, named = committed("991", layer_map.split()[0]) if "json" not in layer_map else committed("991")
+    layers = named | {"behavior": card.behavior_layer} | by_hand
+    command = rerun_command(joint.assign(layer_map=layer_map, layer=joint["area"].map(layers)))
+    assert option in command and (option or "--layer" not in command)
+    assert understood(command)[1] == layers
+
+
+def test_the_command_of_the_ground_truth(demo_results):
+    card, layers = committed(GROUND_TRUTH)
+    table, _ = read_folder(demo_results)
+    records = table[table["competition_id"] == 991].assign(
+        model=card.identifier, competition_id=None, preprocessing=card.preprocessing.name, layer_map="ground truth"
+    )
+    records["layer"] = records["area"].map(layers | {"behavior": card.behavior_layer})
+    command = rerun_command(records)
+    assert "--layer" not in command
+    assert understood(command)[1] == layers | {"behavior": card.behavior_layer}
+
+
+def test_the_command_for_own_recordings_names_their_metric(demo_results):
+    table, _ = read_folder(demo_results)
+    own = table[table["competition_id"] == 991].assign(suite="recordings.v4")
+    assert rerun_command(own) == "python evaluate.py --model 991 --recordings recordings.v4"
+    own.loc[own["area"] == "V1", "metric"] = "cka"
+    commands = [understood(line)[0] for line in rerun_command(own).splitlines()]
+    assert sorted(options["metric"] for options in commands) == ["cka", "pls"]
+    assert {str(options["recordings"]) for options in commands} == {"recordings.v4"}
 
 
 # --- colours ----------------------------------------------------------------------------------------------------------
