@@ -48,7 +48,8 @@ def package(
     ----------
     card, layer_map : the model and the layers of its areas
     name : identifier on the site and folder of the plugin: new, and without hyphen or space
-    out : the zip to write, or a folder to write ``<name>.zip`` into
+    out : the zip to write, or a folder to write ``<name>.zip`` into; text that ends in a slash means a folder, which is
+        made if it is missing
     weights_location : where the server finds the weights, as `parse_weights_location` reads it; default the card's
         sources
     weights : the file that lies (or will lie) at the location, for its hash and layout; default: the file the card
@@ -67,8 +68,7 @@ def package(
     _demand_layers(card, layer_map)
     source = parse_weights_location(weights_location) if isinstance(weights_location, str) else weights_location
     packed = replace(card, identifier=name, competition_id=None, weights=_weights(card, source, weights))
-    out = Path(out)
-    path = out / f"{name}.zip" if out.is_dir() else out
+    path = _zip_path(out, name)
     _write_zip(path, f"{name}/models/{name}", _files(packed, layer_map))
     return path
 
@@ -133,6 +133,16 @@ def _demand_layers(card: Card, layer_map: Mapping[str, str]) -> None:
     network = build_network(card)
     for layer in {*layer_map.values(), card.behavior_layer}:
         module_of(network, layer)
+
+
+def _zip_path(out: str | Path, name: str) -> Path:
+    path = Path(out)
+    if str(out).endswith(("/", os.sep)):  # a Path does not remember it
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{out} cannot be made a folder: {error.strerror}. Name another.") from error
+    return path / f"{name}.zip" if path.is_dir() else path
 
 
 def _demand_trained(card: Card, weights: str | Path | None) -> None:

@@ -17,6 +17,8 @@ from brainscore_submission.checking import check
 from brainscore_submission.checking.archive import read_archive
 from brainscore_submission.checking.layout import the_plugin
 from brainscore_submission.checking.sources import requirements, undeclared_imports
+from brainscore_submission.checking.verdict import Finding, Verdict
+from brainscore_submission.cli import packaging as command_line
 from brainscore_submission.packaging import export_weights, package, parse_weights_location
 from brainscore_submission.plugin.card import Card, Preprocessing, Source, Weights, find_card, load_card
 from brainscore_submission.plugin.commitment import read_layer_map
@@ -137,6 +139,78 @@ def test_every_card_of_the_paper_is_packed_in_less_than_a_megabyte(number, tmp_p
     path = package(card, layers, "paper_model_again", tmp_path)
     assert path.stat().st_size < 1_000_000
     assert check(path, execute=False).passed
+
+
+# --- where it is written ---
+
+
+def test_a_slash_at_the_end_means_a_folder_and_makes_it(card, tmp_path):
+    out = f"{tmp_path}/deep/zips/"
+    assert package(card, LAYERS, NAME, out) == tmp_path / "deep" / "zips" / f"{NAME}.zip"
+    assert package(card, LAYERS, NAME, out).is_file(), "a folder that is there is taken as well"
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="file/ cannot be made a folder: File exists"):
+        package(card, LAYERS, NAME, f"{tmp_path}/file/")
+
+
+@pytest.fixture
+def packed_by_command(card, tmp_path, monkeypatch):
+    """`packed_by_command(models, out)`: the command in an empty folder, with small models under the given names."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+
+    def committed(name, *rest):
+        return replace(card, identifier=f"tiny_{name}", competition_id=int(name)), LAYERS
+
+    monkeypatch.setattr("brainscore_submission.models.committed", committed)
+
+    def run(models, out):
+        command_line.package(models, "mine", out)
+        return sorted(str(path) for path in Path().rglob("*.zip"))
+
+    return run
+
+
+@pytest.mark.parametrize("out", ["zips/", "zips", "./deep/zips"])
+def test_several_models_are_several_zips_in_a_folder_made_for_them(out, packed_by_command):
+    folder = Path(out)
+    assert packed_by_command("991,1084", out) == [f"{folder}/mine_1084.zip", f"{folder}/mine_991.zip"]
+
+
+def test_several_models_do_not_fit_in_one_zip(packed_by_command):
+    with pytest.raises(UserError, match="all.zip is one zip, and 2 models make 2. Give a folder"):
+        packed_by_command("991,1084", "all.zip")
+    with pytest.raises(UserError, match="names no model"):
+        packed_by_command(",", "zips/")
+    assert list(Path().iterdir()) == []
+
+
+def test_one_model_is_one_zip_under_the_name_given(packed_by_command):
+    assert packed_by_command("991", "one.zip") == ["one.zip"]
+    assert packed_by_command("991", ".") == ["mine.zip", "one.zip"]
+
+
+# --- what the command shows ---
+
+
+def test_findings_are_shown_as_they_are_written(capsys, tmp_path, monkeypatch):
+    """Paths and requirements in brackets are no markup: neither swallowed nor a traceback."""
+    quoted = "pip install 'brainscore-vision[test]' fails in [/home/me/x] with [red]:warning:"
+    finding = Finding("loads[a]", "failed", quoted, "see [/x]")
+    verdict = Verdict("a[/b].zip", "abc", ("mine",), (finding,), (f"Mend {quoted}",), {"V1[/x]": 0.5})
+
+    def check(path, full, progress, **options):
+        progress(f"reading {verdict.zip}")
+        return verdict
+
+    monkeypatch.setattr("brainscore_submission.checking.check", check)
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(UserError, match="1 rule"):
+        command_line.check(Path(verdict.zip))
+    shown = capsys.readouterr().out
+    assert shown.count(quoted) == 2
+    for text in ("loads[a]", "→ see [/x]", "a[/b].zip: mine", "V1[/x]: 0.5"):
+        assert text in shown
 
 
 # --- weights ---

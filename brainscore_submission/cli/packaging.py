@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ..plugin.errors import UserError
 from .front_end import front_end, parse_layers
@@ -57,7 +58,7 @@ _COLOURS = {"ok": "green", "failed": "red", "advice": "yellow", "unchecked": "cy
 def package(
     model: Annotated[str, typer.Option(help="A model, or several with commas between.")],
     name: Annotated[str, typer.Option(help="New identifier on the site: letters, digits, underscores.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The zip, or a folder.")] = Path(),
+    out: Annotated[str, typer.Option("-o", "--out", help="The zip, or a folder: folder/ is made if missing.")] = ".",
     layer_map: Annotated[str, typer.Option(help="paper, code_comment, another name, or a JSON file.")] = "paper",
     layers: Annotated[str | None, typer.Option(help="V1=…,V2=…,V4=…,IT=…,behavior=…, over the map.")] = None,
     weights: Annotated[str | None, typer.Option(help="The checkpoint that lies at the location.")] = None,
@@ -69,12 +70,21 @@ def package(
         from ..packaging import package as build
 
         names = [part.strip() for part in model.split(",") if part.strip()]
+        place = out if len(names) == 1 else _folder_of_zips(out, names)
         for one in names:
             card, areas = committed(one, layer_map, parse_layers(layers))
             identifier = name if len(names) == 1 else f"{name}_{card.competition_id or card.identifier}"
-            path = build(card, areas, identifier, out, weights_location, weights=weights)
+            path = build(card, areas, identifier, place, weights_location, weights=weights)
             terminal.out.write(f"{path} ({path.stat().st_size / 1000:.0f} kB): {identifier}\n")
         terminal.console.print("Next: brainscore-submission check --full", path, highlight=False)
+
+
+def _folder_of_zips(out: str, models: list[str]) -> str:
+    if not models:
+        raise UserError("--model names no model. Give one, or several with commas between: --model 991,1084")
+    if out.endswith(".zip"):
+        raise UserError(f"{out} is one zip, and {len(models)} models make {len(models)}. Give a folder: -o zips/")
+    return f"{Path(out)}/"
 
 
 def check(
@@ -90,12 +100,12 @@ def check(
 
         with terminal.console.status("checking") as status:
             verdict = run_check(
-                zip_path, full, lambda line: status.update(line), environment=environment, constraints=constraints
+                zip_path, full, lambda line: status.update(Text(line)), environment=environment, constraints=constraints
             )
         if as_json:
             terminal.out.write(json.dumps(verdict.as_json(), ensure_ascii=False) + "\n")
         else:
-            _show(verdict, Console(file=terminal.out))
+            _show(verdict, terminal.out)
     if not verdict.passed:
         raise UserError(f"{zip_path} would be refused: {len(verdict.failures)} rule(s) failed, named above.")
 
@@ -120,15 +130,17 @@ def weights(
 package.__doc__, check.__doc__, weights.__doc__ = PACKAGE_HELP, CHECK_HELP, WEIGHTS_HELP
 
 
-def _show(verdict: Verdict, console: Console) -> None:
+def _show(verdict: Verdict, out: TextIO) -> None:
+    # What was found is quoted as it is: paths and requirements such as brainscore-vision[test] look like markup.
+    console = Console(file=out, markup=False, emoji=False, highlight=False)
     table = Table("rule", "", "what was found", title=f"{verdict.zip}: {', '.join(verdict.identifiers) or 'no model'}")
     for finding in verdict.findings:
         text = finding.message + (f"\n→ {finding.remedy}" if finding.remedy else "")
-        table.add_row(finding.rule, f"[{_COLOURS[finding.status]}]{finding.status}", text)
+        table.add_row(finding.rule, Text(finding.status, _COLOURS[finding.status]), text)
     console.print(table)
     if verdict.sha256:
-        console.print(f"sha256 {verdict.sha256}", highlight=False)
+        console.print(f"sha256 {verdict.sha256}")
     for area, score in (verdict.demo_scores or {}).items():
-        console.print(f"{area}: {score!r}", highlight=False)
+        console.print(f"{area}: {score!r}")
     for number, step in enumerate(verdict.next_steps, 1):
-        console.print(f"{number}. {step}", highlight=False)
+        console.print(f"{number}. {step}")
