@@ -1,5 +1,6 @@
 """Fresh environments: made of what is declared and nothing else, kept, and never half made."""
 
+import json
 import subprocess
 
 import pytest
@@ -40,6 +41,24 @@ def test_requirements_that_cannot_be_installed_are_a_user_error(tmp_path):
     with pytest.raises(UserError, match="cannot be installed beside Brain-Score"):
         make_environment([absent], cache=tmp_path)
     assert not list(tmp_path.rglob(COMPLETE)), "a failed environment would be taken for a made one"
+
+
+def test_build_scripts_of_requirements_get_no_credentials(tmp_path, monkeypatch):
+    """pip runs them: a source package whose build backend writes down the environment it sees."""
+    source, seen = tmp_path / "source", tmp_path / "seen.json"
+    source.mkdir()
+    spy = f"import json, os; open({str(seen)!r}, 'w').write(json.dumps(dict(os.environ))); raise SystemExit('no build')"
+    (source / "backend.py").write_text(spy)
+    (source / "pyproject.toml").write_text(
+        "[build-system]\nrequires = []\nbuild-backend = 'backend'\nbackend-path = ['.']\n"
+    )
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://user:password@127.0.0.1:9/simple")
+    with pytest.raises(UserError, match="cannot be installed"):
+        make_environment([f"spy @ file://{source}"], cache=tmp_path / "cache")
+    found = json.loads(seen.read_text())
+    assert "secret" not in found.values()
+    assert found["PIP_INDEX_URL"] == "http://user:password@127.0.0.1:9/simple"
 
 
 def test_the_environment_is_the_plugins_and_brainscores(tmp_path):

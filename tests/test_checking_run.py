@@ -1,6 +1,10 @@
 """Brain-Score's own code judges hand-made plugins in a fresh process; the installed Brain-Score stays as it is."""
 
+import json
+import os
 import re
+import signal
+import subprocess
 import sys
 import time
 import zipfile
@@ -10,7 +14,8 @@ import brainscore_vision
 import pytest
 
 from brainscore_submission.checking import check, running
-from brainscore_submission.checking.sandbox import Finished, Sandbox
+from brainscore_submission.checking.processes import Finished, run_group, without_credentials
+from brainscore_submission.checking.sandbox import Sandbox
 
 RESNET = """
 import functools
@@ -142,6 +147,25 @@ def test_the_shipped_layer_map_is_recorded_and_a_wrong_layer_named(tmp_path):
     assert "recording V4 (layer9) fails" in findings["area-V4"].message
 
 
+def test_a_map_may_name_more_areas_than_are_recorded(monkeypatch):
+    """A Brain-Score layer map may hold any area; the worker records the four of the benchmarks."""
+    recorded = {"neuroids": 8, "unique": True, "finite": True, "varies": True}
+    layer_map = {"V3": "layer1", "IT": "layer4", "V1": "conv1", "V2": "layer1", "V4": "layer2"}
+    report = {"loaded": {"seconds": 1.0, "identifier": "mine"}, "layer_map": layer_map}
+    report |= {"V1": recorded, "V2": recorded, "V4": recorded, "IT": recorded}
+    report |= {"behavior": {"lowest": 0.0, "highest": 1.0, "finite": True}}
+
+    def findings(report):
+        monkeypatch.setattr(running, "_work", lambda *args: (Finished(0, "KeyError: 'V2'"), report))
+        return {finding.rule: finding for finding in running.load(None, Path(), "mine", TIMEOUT)}
+
+    statuses = {rule: finding.status for rule, finding in findings(report).items()}
+    assert statuses == dict.fromkeys(["loads", "area-V1", "area-V2", "area-V4", "area-IT", "behavior"], "ok")
+    without = report | {"layer_map": {"V1": "conv1"}}
+    del without["V2"]
+    assert findings(without)["area-V2"].message == "recording V2 (no layer) fails: KeyError: 'V2'"
+
+
 def test_brainscores_scan_finds_a_second_registration(tmp_path):
     second = INIT + "for name in ['tiny_resnet_2']: model_registry[name] = lambda: None\n"
     sandbox, plugin = placed(tmp_path, TUTORIAL | {"__init__.py": second})
@@ -157,6 +181,78 @@ def test_a_failing_own_test_is_named(tmp_path):
     assert findings["own-test_good"].status == "ok"
     assert findings["own-test_bad"].status == "failed"
     assert "assert 1 == 2" in findings["own-test_bad"].message
+
+
+def judged(monkeypatch, tmp_path, cases, code):
+    """The findings on a plugin whose tests ended so, and pytest with this exit code."""
+    sandbox = Sandbox.__new__(Sandbox)  # without its processes: the report is all that is judged
+    sandbox.folder = tmp_path
+
+    def pytest_writes(target, report, timeout, *options):
+        report.write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>")
+        return Finished(code, "the last line")
+
+    monkeypatch.setattr(sandbox, "pytest", pytest_writes)
+    return running.own_tests(sandbox, tmp_path, TIMEOUT)
+
+
+FAILED, ERROR = '<failure message="assert 1 == 2&#10;more"/>', '<error message="no fixture"/>'
+SKIPPED = '<skipped message="needs a display"/>'
+
+
+def case(name, within="", of="test.TestA"):
+    return f'<testcase classname="{of}" name="{name}">{within}</testcase>'
+
+
+@pytest.mark.parametrize(
+    ("cases", "words"),
+    [
+        (case("test_a[1]", FAILED) + case("test_a[2]"), "test_a[1] fails: assert 1 == 2"),
+        (case("test_a[1]") + case("test_a[2]", FAILED) + case("test_a[3]", ERROR), "test_a[2] fails: assert 1 == 2"),
+        (case("test_a", FAILED) + case("test_a", of="test.TestB"), "test_a fails: assert 1 == 2"),
+        (case("test_a", ERROR) + case("test_a", SKIPPED, of="test.TestB"), "test_a fails: no fixture"),
+        (case("test_a", "<failure/>") + case("test_a"), "test_a fails: failure"),
+    ],
+    ids=["first parameter", "second of three", "same name in two classes", "an error, then skipped", "no message"],
+)
+def test_no_later_case_hides_a_failed_one(cases, words, monkeypatch, tmp_path):
+    (finding,) = judged(monkeypatch, tmp_path, cases, 1)
+    assert (finding.rule, finding.status, finding.message) == ("own-test_a", "failed", f"test.py: {words}")
+
+
+def test_a_skipped_test_is_no_passed_one(monkeypatch, tmp_path):
+    cases = case("test_a", SKIPPED) + case("test_b[1]", SKIPPED) + case("test_b[2]")
+    skipped, partly = judged(monkeypatch, tmp_path, cases, 0)
+    assert skipped.status == "advice"
+    assert "skipped, and proves nothing: needs a display" in skipped.message
+    assert (partly.rule, partly.status) == ("own-test_b", "ok")
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [(3, "breaks off with exit code 3.*the last line"), (None, "breaks off.*not done after 300 s")]
+)
+def test_pytests_own_end_counts_where_its_report_is_all_well(code, words, monkeypatch, tmp_path):
+    passed, broken = judged(monkeypatch, tmp_path, case("test_a"), code)
+    assert (passed.status, broken.status) == ("ok", "failed")
+    assert re.search(words, broken.message)
+
+
+def test_skipped_and_parametrized_tests_are_read_out_of_pytests_own_report(tmp_path):
+    tests = """
+import pytest
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_number(number):
+    assert number == 2
+
+def test_screen():
+    pytest.skip("needs a display")
+"""
+    sandbox, plugin = placed(tmp_path, TUTORIAL | {"test.py": tests})
+    number, screen = running.own_tests(sandbox, plugin, TIMEOUT)
+    assert (number.status, screen.status) == ("failed", "advice")
+    assert "test_number[1] fails: assert 1 == 2" in number.message
+    assert "needs a display" in screen.message
 
 
 def test_a_test_file_without_tests_is_advice_only(tmp_path, monkeypatch):
@@ -185,12 +281,76 @@ def _runs(stat_file):
     return stat_file.exists() and stat_file.read_text().split()[2] != "Z"
 
 
+STARTS_A_CHILD = """
+import signal, subprocess, sys, time
+from pathlib import Path
+from brainscore_submission.checking.processes import run_group
+code = "import pathlib, subprocess, time; child = subprocess.Popen(['sleep', '60']); "
+code += "pathlib.Path('child').write_text(str(child.pid)); time.sleep(60)"
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs start with it ignored
+run_group([sys.executable, "-c", code], {}, 60)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_whoever_ends_the_check_ends_what_it_runs(number, tmp_path):
+    """Ctrl-C, kill and a closed terminal: none leaves the worker or its children behind."""
+    project = {"PYTHONPATH": str(Path(__file__).parents[1])}
+    caller = subprocess.Popen([sys.executable, "-c", STARTS_A_CHILD], cwd=tmp_path, env=project, stderr=subprocess.PIPE)
+    started = tmp_path / "child"
+    wait_until(lambda: started.is_file() and started.read_text())
+    child = Path(f"/proc/{started.read_text()}/stat")
+    assert _runs(child)
+    caller.send_signal(number)
+    caller.communicate(timeout=20)
+    assert caller.returncode != 0
+    wait_until(lambda: not _runs(child))
+
+
+def wait_until(holds):
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_the_process_gets_no_credentials_and_no_gpu(tmp_path, monkeypatch):
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    for name in SECRETS:
+        monkeypatch.setenv(name, "secret")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     sandbox, plugin = placed(tmp_path, TUTORIAL)
-    code = "import os; print(os.environ.get('AWS_SECRET_ACCESS_KEY'), repr(os.environ['CUDA_VISIBLE_DEVICES']))"
-    assert sandbox.run([sys.executable, "-c", code], timeout=60).output.strip() == "None ''"
+    code = "import json, os; print(json.dumps(dict(os.environ)))"
+    found = json.loads(sandbox.run([sys.executable, "-c", code], timeout=60).output)
+    assert "secret" not in found.values()
+    assert found["CUDA_VISIBLE_DEVICES"] == ""
+
+
+SECRETS = (
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_PROFILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "HF_TOKEN",
+    "HUGGING_FACE_HUB_TOKEN",
+    "GITHUB_TOKEN",
+    "WANDB_API_KEY",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "db_password",
+)
+
+
+def test_a_stored_token_of_hugging_face_is_not_found(tmp_path):
+    (tmp_path / "token").write_text("hf_stored")
+    code = "import huggingface_hub; print(huggingface_hub.get_token())"
+    found = {"HF_HOME": str(tmp_path), "PATH": os.environ["PATH"]}
+    assert run_group([sys.executable, "-c", code], found, 60).output.strip() == "hf_stored"
+    assert run_group([sys.executable, "-c", code], without_credentials(found), 60).output.strip() == "None"
+
+
+def test_what_is_no_secret_is_passed_on():
+    kept = ("PIP_INDEX_URL", "PIP_CERT", "AWS_CA_BUNDLE", "AWS_ENDPOINT_URL", "TOKENIZERS_PARALLELISM", "PATH")
+    kept += ("BRAINSCORE_SUBMISSION_MIRROR", "KEYBOARD")
+    assert set(kept) <= set(without_credentials(dict.fromkeys([*kept, *SECRETS], "x")))
 
 
 def test_equal_demo_scores_are_told_from_nearly_equal_ones():

@@ -1,6 +1,7 @@
 """A fresh virtual environment with what the plugin declares and Brain-Score's own test tools, nothing else.
 
-Made once per set of requirements and kept in the user's cache folder: torch alone is several gigabytes.
+Made once per set of requirements and kept in the user's cache folder: torch alone is several gigabytes. pip runs the
+build scripts of what it installs, so it gets no more of the user's environment than the plugin (`without_credentials`).
 """
 
 import hashlib
@@ -8,7 +9,6 @@ import importlib.metadata
 import json
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,6 +19,7 @@ from packaging.utils import canonicalize_name
 
 from ..plugin.errors import UserError
 from .layout import Plugin
+from .processes import run_group, without_credentials
 from .sources import BASE, requirement_lines, requirements
 
 # Held at the versions of this machine, so that scores can be compared to the last digit.
@@ -117,12 +118,11 @@ def _install(python: Path, packages: list[str], constraints: list[str], folder: 
 
 
 def _run(command: list[str], timeout: float, what: str) -> None:
-    try:
-        ended = subprocess.run(command, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)
-    except subprocess.TimeoutExpired as error:
-        raise UserError(f"{what}: not done after {timeout:.0f} s.") from error
-    if ended.returncode != 0:
-        errors = [line for line in ended.stderr.splitlines() if "ERROR" in line] or ended.stderr.splitlines()
+    ended = run_group(command, without_credentials(os.environ), timeout)
+    if ended.code is None:
+        raise UserError(f"{what}: not done after {timeout:.0f} s.")
+    if ended.code != 0:
+        errors = [line for line in ended.output.splitlines() if "ERROR" in line] or ended.output.splitlines()
         raise UserError(f"{what}: {' '.join(errors[-2:])[:500]}")
 
 

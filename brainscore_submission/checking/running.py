@@ -6,12 +6,14 @@ Each function runs one process in a `Sandbox` and turns how it ended into findin
 import json
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .processes import Finished
 from .registration import AREAS
-from .sandbox import GENERIC_TESTS, Finished, Sandbox
-from .verdict import Finding, listed
+from .sandbox import GENERIC_TESTS, Sandbox
+from .verdict import Finding, any_failed, listed
 
 NO_TESTS = 5  # pytest's exit code when it collected nothing; Brain-Score's script lets it pass
 LOAD_REMEDY = (
@@ -87,7 +89,8 @@ def _names(report: dict[str, Any], identifier: str) -> list[Finding]:
 
 def _areas(report: dict[str, Any], ended: Finished, timeout: float) -> list[Finding]:
     findings = []
-    for area, layer in report["layer_map"].items():
+    for area in AREAS:  # these are recorded: what else a map holds is no concern of Brain-Score's benchmarks
+        layer = report["layer_map"].get(area, "no layer")
         if area not in report:
             return [*findings, _broken(f"area-{area}", f"recording {area} ({layer}) fails", ended, timeout)]
         recorded = report[area]
@@ -116,10 +119,8 @@ def generic_tests(sandbox: Sandbox, placed: Path, timeout: float) -> list[Findin
     report = sandbox.folder / "generic.xml"
     target = sandbox.library / GENERIC_TESTS
     ended = sandbox.pytest(target, report, timeout, "--plugin_directory", str(placed))
-    outcomes = _outcomes(report)
-    if not outcomes:
-        return [_broken("generic-tests", "Brain-Score's generic tests cannot run", ended, timeout)]
-    return [_outcome(f"generic-{name}", name, fault) for name, fault in outcomes.items()]
+    findings = [_finding(f"generic-{outcome.test}", outcome, "") for outcome in _outcomes(report)]
+    return findings + _unsaid("generic-tests", "Brain-Score's generic tests", findings, ended, timeout)
 
 
 def own_tests(sandbox: Sandbox, placed: Path, timeout: float) -> list[Finding]:
@@ -129,10 +130,8 @@ def own_tests(sandbox: Sandbox, placed: Path, timeout: float) -> list[Finding]:
     if ended.code == NO_TESTS:
         message = "test.py has no test that runs without private data"
         return [Finding("own-tests", "advice", message, "Add one that scores or records something.")]
-    outcomes = _outcomes(report)
-    if not outcomes:
-        return [_broken("own-tests", "the plugin's test.py cannot run", ended, timeout)]
-    return [_outcome(f"own-{name}", f"test.py: {name}", fault) for name, fault in outcomes.items()]
+    findings = [_finding(f"own-{outcome.test}", outcome, "test.py: ") for outcome in _outcomes(report)]
+    return findings + _unsaid("own-tests", "the plugin's test.py", findings, ended, timeout)
 
 
 def dry_run(
@@ -165,22 +164,69 @@ def compare(scores: Mapping[str, float], own: Mapping[str, float]) -> Finding:
     return Finding(rule, "ok", f"{len(scores)} demo scores equal evaluate.py's to the last digit")
 
 
-def _outcomes(report: Path) -> dict[str, str | None]:
-    """Test name -> what went wrong (None for nothing), out of JUnit XML."""
+@dataclass(frozen=True)
+class Outcome:
+    """How a test ended: a parametrized one, or one of the same name in several classes, as its worst case.
+
+    Parameters
+    ----------
+    test : its name without parameters
+    case : the name of the case that decided, with its parameters
+    ending : one of `ENDINGS`
+    why : the first line of the fault, or why it was skipped
+    """
+
+    test: str
+    case: str
+    ending: str
+    why: str = ""
+
+
+ENDINGS = ("skipped", "passed", "failed")  # of several cases the last in this order counts, and of these the first
+
+
+def _outcomes(report: Path) -> list[Outcome]:
+    """What JUnit XML says of each test, in the order they ran."""
     if not report.is_file():
-        return {}
-    outcomes = {}
+        return []
+    worst: dict[str, Outcome] = {}
     for case in ElementTree.parse(report).iter("testcase"):
-        faults = [fault for kind in ("failure", "error") for fault in case.iter(kind)]
-        name = case.get("name", "").split("[")[0]
-        outcomes[name] = faults[0].get("message", "").splitlines()[:1] if faults else None
-    return {name: fault if fault is None else "".join(fault)[:300] for name, fault in outcomes.items()}
+        outcome = _outcome(case)
+        known = worst.setdefault(outcome.test, outcome)
+        if ENDINGS.index(outcome.ending) > ENDINGS.index(known.ending):
+            worst[outcome.test] = outcome
+    return list(worst.values())
 
 
-def _outcome(rule: str, name: str, fault: str | None) -> Finding:
-    if fault is None:
-        return Finding(rule, "ok", f"{name} passes")
-    return Finding(rule, "failed", f"{name} fails: {fault}", "Run it with pytest -vv to see where.")
+def _outcome(case: ElementTree.Element) -> Outcome:
+    name = case.get("name", "")
+    test = name.split("[")[0]
+    for kind, ending in (("failure", "failed"), ("error", "failed"), ("skipped", "skipped")):
+        said = case.find(kind)
+        if said is not None:
+            lines = said.get("message", "").splitlines() or [kind]
+            return Outcome(test, name, ending, lines[0][:300])
+    return Outcome(test, name, "passed")
+
+
+def _finding(rule: str, outcome: Outcome, where: str) -> Finding:
+    if outcome.ending == "passed":
+        return Finding(rule, "ok", f"{where}{outcome.test} passes")
+    if outcome.ending == "skipped":
+        message = f"{where}{outcome.test} is skipped, and proves nothing: {outcome.why}"
+        return Finding(rule, "advice", message, "Let it run on a CPU without private data.")
+    message = f"{where}{outcome.case} fails: {outcome.why}"
+    return Finding(rule, "failed", message, "Run it with pytest -vv to see where.")
+
+
+def _unsaid(rule: str, what: str, findings: list[Finding], ended: Finished, timeout: float) -> list[Finding]:
+    """What pytest's end says beyond its report: that no test ran at all, or that it failed with none that did."""
+    if not findings:
+        return [_broken(rule, f"{what} cannot run", ended, timeout)]
+    if ended.code in (0, NO_TESTS) or any_failed(findings):
+        return []
+    how = "" if ended.code is None else f" with exit code {ended.code}"
+    return [_broken(rule, f"{what} breaks off{how}, though no test fails", ended, timeout)]
 
 
 def _work(sandbox: Sandbox, task: str, folder: str, identifier: str, timeout: float) -> tuple[Finished, dict]:

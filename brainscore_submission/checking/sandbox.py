@@ -4,18 +4,16 @@
 a copy of what resolves its own location, and the plugin in ``models/``, where the server would put it.
 """
 
-import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from ..plugin.errors import UserError
+from .processes import Finished, run_group, without_credentials
 
 WORKER = Path(__file__).with_name("worker.py")
 PACKAGE = "brainscore_vision"
@@ -24,28 +22,7 @@ GENERIC_TESTS = "model_helpers/generic_plugin_tests.py"
 # The wheel leaves out the three images the generic tests show.
 RESOURCES = "model_helpers/generic_plugin_tests_resources"
 RESOURCE_COLORS = {"rgb1.jpg": (200, 60, 40), "rgb2.jpg": (40, 180, 90), "rgb3.png": (60, 80, 210)}
-CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE", "HF_TOKEN")
 PYTEST_MARKERS = "not slow and not requires_gpu and not private_access"
-
-
-@dataclass(frozen=True)
-class Finished:
-    """How a process ended.
-
-    Parameters
-    ----------
-    code : exit code, or None when it ran out of time
-    output : what it printed, errors included
-    """
-
-    code: int | None
-    output: str
-
-    @property
-    def reason(self) -> str:
-        """The last line it printed, where Python names the exception."""
-        lines = [line.strip() for line in self.output.splitlines() if line.strip()]
-        return lines[-1][:300] if lines else "it printed nothing"
 
 
 class Sandbox:
@@ -89,30 +66,13 @@ class Sandbox:
 
     def run(self, command: list[str], timeout: float, project: bool = False) -> Finished:
         """Run a command in the sandbox's environment; a process that runs out of time is ended with its children."""
-        process = subprocess.Popen(
-            command,
-            cwd=self.folder / "run",
-            env=self._environment(project),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
-        try:
-            output, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            output, _ = process.communicate()
-            return Finished(None, output)
-        return Finished(process.returncode, output)
+        return run_group(command, self._environment(project), timeout, self.folder / "run")
 
     def _installed(self) -> Path:
         script = f"import importlib.util as i; spec = i.find_spec({PACKAGE!r}); print(spec.origin if spec else '')"
         command = [self.python, "-P", "-c", script]
-        found = subprocess.run(command, capture_output=True, text=True, cwd=self.folder)
+        kept = without_credentials(os.environ)  # what is installed may run code at the start of Python
+        found = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, env=kept)
         if not found.stdout.strip():
             raise UserError(
                 f"{self.python} has no Brain-Score. Install it there: pip install 'brainscore-vision[test]'"
@@ -145,14 +105,13 @@ class Sandbox:
         return ini
 
     def _environment(self, project: bool) -> dict[str, str]:
-        """The user's environment, less credentials, GPU and caches of results."""
-        kept = {name: value for name, value in os.environ.items() if name not in CREDENTIALS}
+        """The user's environment less GPU, caches of results and the credentials `without_credentials` knows."""
         dropped = ("PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "PYTEST_ADDOPTS")
-        kept = {name: value for name, value in kept.items() if name not in dropped}
+        kept = {name: value for name, value in os.environ.items() if name not in dropped}
         threads = {} if self.threads is None else dict.fromkeys(THREADS, str(self.threads))
         path = [self.folder / "overlay", self.folder / ("project" if project else "absent")]
         return (
-            kept
+            without_credentials(kept)
             | threads
             | {
                 "PYTHONPATH": os.pathsep.join(map(str, path)),
@@ -164,9 +123,6 @@ class Sandbox:
                 "RESULTCACHING_HOME": str(self.folder / "cache"),
                 "TMPDIR": str(self.folder / "tmp"),
                 "CUDA_VISIBLE_DEVICES": "",
-                "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-                "AWS_CONFIG_FILE": os.devnull,
-                "AWS_EC2_METADATA_DISABLED": "true",
                 "TQDM_DISABLE": "1",
             }
         )
