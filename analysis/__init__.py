@@ -1,1 +1,1 @@
-"""Scripts that read records: hierarchy, tables, figures, report; and the layer search."""
+"""Scripts that read records: hierarchy, differences, tables, figures, report; and the layer search."""

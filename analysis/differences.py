@@ -114,7 +114,7 @@ def _show(found, table, against):
         console.print(_table(mine, untrained, title))
     console.print(
         "Both models are resampled together, so what they share (hard images, noisy neuroids) cancels. "
-        "One interval in 20 leaves out 0 by chance.",
+        "Of models that are equal, one interval in 20 leaves out 0 by chance.",
         soft_wrap=True,
     )
 

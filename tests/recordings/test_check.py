@@ -123,6 +123,7 @@ def test_an_unreadable_folder_shows_the_error_and_its_remedy(lab_folder, write_t
 def test_the_command_says_an_error_once(tmp_path):
     answer = CliRunner().invoke(app, ["recordings", "check", str(tmp_path / "nowhere")])
     assert answer.exit_code == 1 and answer.stderr == ""
+    assert isinstance(answer.exception, SystemExit)  # a UserError would be printed after the report
     shown = " ".join(answer.stdout.split())
     assert shown.count("no recording folder at") == shown.count("cannot be scored") == 1
 
