@@ -52,6 +52,7 @@ def test_no_average_where_a_leaf_is_missing(missing):
 def test_benchmarks_given_by_id_have_no_average_and_know_their_area():
     suite = single_benchmarks(["MajajHong2015public.IT-pls", "demo.V4-pls"])
     assert suite.leaves == {"MajajHong2015public.IT-pls": "IT", "demo.V4-pls": "V4"}
+    assert suite.simulated_leaves == {"demo.V4-pls"}
     assert suite.average(dict.fromkeys(suite.leaves, 0.5))["average"] is None
 
 

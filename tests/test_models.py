@@ -1,5 +1,6 @@
 """Promises of models.py: what a user types becomes a committed network, or an error that helps."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -8,7 +9,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from brainscore_submission.models import describe, find_device, layer_map_names, layer_map_path, models, open_model
+from brainscore_submission.models import (
+    Model,
+    describe,
+    find_device,
+    layer_map_names,
+    layer_map_path,
+    models,
+    open_model,
+)
+from brainscore_submission.plugin.activations import cache_identifier
+from brainscore_submission.plugin.card import PREPROCESSINGS
+from brainscore_submission.plugin.checkpoint import load_network
 from brainscore_submission.plugin.commitment import AREAS, read_layer_map
 from brainscore_submission.plugin.errors import UserError
 
@@ -111,6 +123,22 @@ def test_only_the_areas_that_are_scored_need_a_layer():
         model.activations_model().get_layer(model.commit().behavior_model.mapping["probabilities"].readout[0])
 
 
+def test_for_behaviour_alone_no_area_needs_a_layer():
+    layers = {"behavior": "global_pool"}
+    model = open_model("timm:resnet10t", weights="untrained", layers=layers, areas=["behavior"])
+    assert (model.layer_map, model.layer_map_name, model.layer_of("behavior")) == ({}, "given", "global_pool")
+
+
+def test_what_brainscore_keeps_by_identifier_is_never_shared(tiny_card):
+    loaded = load_network(tiny_card, "untrained")
+    model = Model(tiny_card, loaded.network, loaded.origin, {"V1": "blocks.0.blocks.1.0.norm1"})
+    moved = dataclasses.replace(model, layer_map={"V1": "blocks.1.blocks.1.0.norm1"})
+    wider = dataclasses.replace(model, card=dataclasses.replace(tiny_card, visual_degrees=12))
+    readout = dataclasses.replace(model, card=dataclasses.replace(tiny_card, behavior_layer="norm.0"))
+    models = [model, moved, wider, readout, dataclasses.replace(model, precision="bfloat16")]
+    assert len({one.commit().identifier for one in models}) == len(models)
+
+
 def test_a_model_without_a_behavior_layer_says_how_to_give_one():
     with pytest.raises(UserError, match="no layer for behavior.*behavior=<layer>"):
         open_model("timm:resnet10t", weights="untrained", layers=RESNET)
@@ -121,12 +149,6 @@ def test_auto_takes_the_gpu_where_there_is_one():
 
 
 def test_same_identifier_other_weights_or_preprocessing_never_share_an_activation(tiny_card):
-    import dataclasses
-
-    from brainscore_submission.plugin.activations import cache_identifier
-    from brainscore_submission.plugin.card import PREPROCESSINGS
-    from brainscore_submission.plugin.checkpoint import load_network
-
     origins = [load_network(tiny_card, "untrained", seed=seed).origin for seed in (0, 1)]
     other = dataclasses.replace(tiny_card, preprocessing=PREPROCESSINGS["squash224"])
     identifiers = {cache_identifier(card, origin) for card in (tiny_card, other) for origin in origins}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from brainscore_submission.benchmarks import AREAS, Suite, find_suite
+from brainscore_submission.display import summary
 from brainscore_submission.models import Model, open_model
 from brainscore_submission.plugin.checkpoint import load_network
 from brainscore_submission.plugin.errors import UserError
@@ -159,6 +160,31 @@ def test_rerun_policies(model, demo, tmp_path):
     assert numbers([again]) == numbers([first])
     with pytest.raises(UserError, match="unknown rerun policy 'al'. Did you mean all?"):
         score_suite(model, suite, Options(results=tmp_path / "r", rerun="al"))
+
+
+def test_records_shown_under_never_keep_their_marks(model, demo, tmp_path, caplog):
+    suite, options = only(demo, "V1"), Options(results=tmp_path / "r")
+    score_suite(model, suite, options)
+    trained = dataclasses.replace(model, origin={"sha256": "0" * 64, "untrained": False})
+    records = score_suite(trained, suite, dataclasses.replace(options, rerun="never"))
+    assert "demo.V1-pls is shown as recorded, from other weights" in caplog.text
+    assert summary(trained, suite, records)["untrained"]
+
+
+def test_a_benchmark_of_an_area_that_no_suite_names_is_scored_once(model, demo, tmp_path, images_shown):
+    leaf = "lab.V1-pls"
+    suite = Suite("benchmarks", {leaf: (leaf,)}, loaders={leaf: demo.loaders["demo.V1-pls"]})
+    (record,) = score_suite(model, suite, Options(results=tmp_path))
+    assert (record.area, record.simulated) == ("V1", False)
+    images_shown.clear()
+    assert score_suite(model, suite, Options(results=tmp_path)) == [record]
+    assert images_shown == []
+
+
+def test_the_reference_engine_refuses_a_precision_it_does_not_compute_in(model, demo, tmp_path):
+    reduced = dataclasses.replace(model, precision="bfloat16")
+    with pytest.raises(UserError, match="'brainscore' is the reference and computes in float32, not bfloat16"):
+        score_suite(reduced, demo, Options(engine="brainscore", results=tmp_path))
 
 
 def test_a_damaged_record_is_named_and_made_again(model, demo, tmp_path, caplog):
