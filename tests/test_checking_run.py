@@ -139,6 +139,47 @@ def test_what_would_break_on_the_server_breaks_here(replacement, words, tmp_path
     assert finding.remedy
 
 
+TRACEBACK = """Traceback (most recent call last):
+  File "streams.py", line 9, in _open_s3
+botocore.exceptions.EndpointConnectionError: could not connect
+
+Traceback (most recent call last):
+  File "fetching.py", line 128, in _from_sources
+    raise UserError(
+{}
+Ways on: --weights PATH with a file you have; or --weights untrained for a seeded random network.
+"""
+CUT = "s3://b/a_long_name.pth@v: no connection (EndpointConnectionError)"
+
+
+def last_words(*answers, module="brainscore_vision.models.tiny_resnet.errors"):
+    tried = "".join(f"\n  {answer}" for answer in answers)
+    return TRACEBACK.format(f"{module}.UserError: cannot fetch a_long_name.pth for tiny_resnet. Tried:{tried}")
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "words"),
+    [
+        (last_words(CUT), "unchecked", "could not be fetched here .*a_long_name.pth@v: no connection .*nothing wrong"),
+        (last_words("/mirror/a.pth: no such file", CUT), "unchecked", "/mirror/a.pth: no such file; s3.*no connection"),
+        (last_words("https://x.org/a.pth: 503 Service Unavailable"), "unchecked", "503 Service"),
+        (last_words("s3://b/a.pth: 404 NoSuchKey"), "failed", "cannot be fetched: s3://b/a.pth: 404 NoSuchKey"),
+        (last_words("s3://b/a.pth: 403 AccessDenied"), "failed", "403 AccessDenied"),
+        (last_words("s3://b/a.pth: wrong file: sha1 503, expected 12"), "failed", "wrong file"),
+        (last_words(CUT, module="elsewhere.errors"), "failed", "fails"),
+        (last_words(CUT) + "\nTraceback (most recent call last):\n  File\nKeyError: 'x'\n", "failed", "KeyError: 'x'"),
+        ("ConnectionError: no connection (mine)", "failed", "ConnectionError"),
+    ],
+    ids=["offline", "mirror without it", "busy", "not there", "private", "wrong", "no package of ours", "later", "own"],
+)
+def test_a_checkpoint_out_of_reach_is_no_fault_of_the_zip_and_any_other_is(said, status, words, monkeypatch):
+    monkeypatch.setattr(running, "_work", lambda *args: (Finished(1, said), {}))
+    (finding,) = running.load(None, Path(), "tiny_resnet", TIMEOUT)
+    assert (finding.rule, finding.status) == ("loads", status)
+    assert re.search(words, finding.message)
+    assert ("BRAINSCORE_SUBMISSION_MIRROR=" in finding.remedy) == (status == "unchecked")
+
+
 def test_the_shipped_layer_map_is_recorded_and_a_wrong_layer_named(tmp_path):
     findings = load(tmp_path, **{MAP: LAYERS.replace("layer2", "layer9")})
     assert findings["area-V1"].message == "V1 from conv1: 65536 neuroids"  # 64 channels, 32 x 32

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -96,6 +97,20 @@ def test_a_package_passes_brainscores_own_tests(card, checkpoint, tmp_path, monk
     assert {"loads", "area-V1", "area-V2", "area-V4", "area-IT", "behavior"} <= set(passed)
     assert {"generic-test_look_at_neural_V1", "generic-test_look_at_behavior_probabilities"} <= set(passed)
     assert len([rule for rule in passed if rule.startswith("own-")]) == 3
+
+
+def test_a_package_whose_weights_are_out_of_reach_is_not_refused_and_not_proven(card, tmp_path, monkeypatch):
+    """Its own code says so in its own process; what would need the model is not tried."""
+    monkeypatch.setenv("BRAINSCORE_SUBMISSION_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("BRAINSCORE_SUBMISSION_MIRROR", "http://127.0.0.1:9")  # nobody listens there
+    offline = replace(card, weights=replace(card.weights, sources=(Source("url", url="http://127.0.0.1:9/tiny.pt"),)))
+    verdict = check(package(offline, LAYERS, NAME, tmp_path), timeout=600)
+    assert verdict.passed, verdict.failures
+    (loads,) = [finding for finding in verdict.unchecked if finding.rule == "loads"]
+    assert "could not be fetched here (http://127.0.0.1:9/tiny.pt: no connection" in loads.message
+    assert not [finding for finding in verdict.findings if finding.rule.startswith(("area-", "generic-", "own-"))]
+    (step,) = verdict.next_steps
+    assert step.startswith("NOT PROVEN: the model was not loaded")
 
 
 def test_the_package_holds_one_card_one_map_and_the_plugin_verbatim(card, tmp_path):
@@ -211,6 +226,17 @@ def test_findings_are_shown_as_they_are_written(capsys, tmp_path, monkeypatch):
     assert shown.count(quoted) == 2
     for text in ("loads[a]", "→ see [/x]", "a[/b].zip: mine", "V1[/x]: 0.5"):
         assert text in shown
+
+
+def test_long_names_are_wrapped_and_never_cut(capsys, monkeypatch):
+    name = "crossvit_18_dagger_408_rotation_adv_epoch_100_of_the_paper_and_the_competition.pth"
+    verdict = Verdict("a.zip", "abc", ("mine",), (Finding("loads", "unchecked", f"s3://bucket/{name}"),))
+    monkeypatch.setattr("brainscore_submission.checking.check", lambda *args, **options: verdict)
+    monkeypatch.setenv("COLUMNS", "60")
+    command_line.check(Path("a.zip"))
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    assert name in re.sub(r"[\s│]", "", shown)
 
 
 # --- weights ---

@@ -21,7 +21,7 @@ from .layout import LAYOUT_RULES, Plugin, the_plugin
 from .registration import REGISTRATION_RULES, identifiers
 from .sandbox import Sandbox
 from .sources import SOURCE_RULES
-from .verdict import Finding, Verdict, any_failed, apply
+from .verdict import Finding, Verdict, any_failed, apply, not_loaded
 
 Progress = Callable[[str], None]
 OwnScores = Callable[[Path, str], Mapping[str, float]]
@@ -156,7 +156,7 @@ def _run(
         sandbox = Sandbox(Path(folder) / "run", python)
         placed = sandbox.place(extracted / plugin.path)
         _run_in(sandbox, placed, identifier, setup, findings)
-        if any_failed(findings) or not setup.full:
+        if any_failed(findings) or not_loaded(findings) or not setup.full:
             return None
         return _dry_run(sandbox, placed, identifier, setup, findings)
 
@@ -185,7 +185,7 @@ def _python(plugin: Plugin, setup: Setup, findings: list[Finding]) -> Path | Non
 
 
 def _run_in(sandbox: Sandbox, placed: Path, identifier: str, setup: Setup, findings: list[Finding]) -> None:
-    """The stages that run the plugin, each only if the one before it passed."""
+    """The stages that run the plugin, each only if the one before it passed; without weights none can follow."""
     stages = {
         "Brain-Score's scan finds the plugin": lambda: running.scan(sandbox, placed, identifier, setup.timeout),
         "loading the model and recording each area": lambda: running.load(sandbox, placed, identifier, setup.timeout),
@@ -195,7 +195,7 @@ def _run_in(sandbox: Sandbox, placed: Path, identifier: str, setup: Setup, findi
     for what, stage in stages.items():
         setup.say(what)
         findings += stage()
-        if any_failed(findings):
+        if any_failed(findings) or not_loaded(findings):
             return
 
 
@@ -235,10 +235,16 @@ def next_steps(findings: tuple[Finding, ...], found: tuple[str, ...]) -> tuple[s
     if failures:
         count = "the failure" if len(failures) == 1 else f"the {len(failures)} failures"
         return (f"Mend {count} above and check again.", "Do not upload yet: the site counts five uploads a day.")
+    if not_loaded(findings):
+        return (NOT_PROVEN,)
     fuller = [] if not any(f.rule in ("environment", "run") and f.status == "unchecked" for f in findings) else [FULLER]
     return (*fuller, *(step.format(name=found[0]) for step in UPLOAD_STEPS))
 
 
+NOT_PROVEN = (
+    "NOT PROVEN: the model was not loaded, recorded or tested. Check again where its checkpoint can be fetched, "
+    "before uploading."
+)
 FULLER = "Check once more with --full: it proves the requirements and scores the model as the leaderboard does."
 UPLOAD_STEPS = (
     "Put the weights on a public address first (the site's large-file upload gives bucket, file and version), and "

@@ -45,6 +45,11 @@ class Finished:
         lines = [line.strip() for line in self.output.splitlines() if line.strip()]
         return lines[-1][:300] if lines else "it printed nothing"
 
+    @property
+    def last_error(self) -> str:
+        """What stands below the last traceback: the exception that ended it, all of its lines."""
+        return self.output.rpartition("Traceback (most recent call last):")[2]
+
 
 def without_credentials(environment: Mapping[str, str]) -> dict[str, str]:
     """An environment for code that is not the user's, so that it finds what the server would let it find.

@@ -4,6 +4,7 @@ Each function runs one process in a `Sandbox` and turns how it ended into findin
 """
 
 import json
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +21,14 @@ LOAD_REMEDY = (
     "Load it yourself as Brain-Score does: brainscore_vision.load_model('{}'). Weights are fetched while loading: "
     "without internet access point the plugin to a local copy."
 )
+MIRROR_REMEDY = "`BRAINSCORE_SUBMISSION_MIRROR=<folder or web address> brainscore-submission check …` loads it."
+# How a package of this project says that its weights did not come, and what each source answered.
+NOT_FETCHED = re.compile(
+    r"^brainscore_vision\.models\.\S+\.errors\.UserError: cannot fetch .+ Tried:((?:\n  .+)+)", re.MULTILINE
+)
+# Answers that tell of this machine's connection or of a busy server. Any other (404, 403: sources are asked without
+# credentials, as the server will; a wrong hash) is what the server would get as well.
+NOT_REACHED = re.compile(r": (?:no connection \(|the connection broke |HF_HUB_OFFLINE |(?:407|408|429|5\d\d)\b)")
 
 
 def scan(sandbox: Sandbox, placed: Path, identifier: str, timeout: float) -> list[Finding]:
@@ -51,6 +60,9 @@ def load(sandbox: Sandbox, placed: Path, identifier: str, timeout: float) -> lis
     """Load the model through the registry on the CPU, and record every area it commits to."""
     ended, report = _work(sandbox, "load", placed.name, identifier, timeout)
     if "loaded" not in report:
+        answers = _fetching_answers(ended)
+        if answers:
+            return [_not_fetched(answers)]
         message = f"load_model('{identifier}') fails: {_why(ended, timeout)}"
         return [Finding("loads", "failed", message, LOAD_REMEDY.format(identifier))]
     loaded = report["loaded"]
@@ -61,6 +73,21 @@ def load(sandbox: Sandbox, placed: Path, identifier: str, timeout: float) -> lis
     if report["layer_map"] is None:
         return [*findings, _stand_in(placed, identifier, report["layers"])]
     return [*findings, *_areas(report, ended, timeout)]
+
+
+def _fetching_answers(ended: Finished) -> list[str]:
+    """What the sources of a checkpoint answered, where its not coming is what ended the process."""
+    said = NOT_FETCHED.search(ended.last_error)
+    return [line.strip() for line in said[1].splitlines() if line.strip()] if said else []
+
+
+def _not_fetched(answers: list[str]) -> Finding:
+    """Nobody knows whether a checkpoint loads that cannot be had here; a source that refuses it will do so again."""
+    if any(NOT_REACHED.search(answer) for answer in answers):
+        message = f"the checkpoint could not be fetched here ({'; '.join(answers)}); nothing wrong was found so far"
+        return Finding("loads", "unchecked", message, MIRROR_REMEDY)
+    message = f"the checkpoint cannot be fetched: {'; '.join(answers)}"
+    return Finding("loads", "failed", message, "Package again with the true place and file: --weights-location.")
 
 
 def _stand_in(placed: Path, identifier: str, layers: list[str] | None) -> Finding:

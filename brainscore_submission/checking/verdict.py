@@ -101,6 +101,11 @@ def any_failed(findings: Iterable[Finding]) -> bool:
     return any(finding.status == "failed" for finding in findings)
 
 
+def not_loaded(findings: Iterable[Finding]) -> bool:
+    """Whether the plugin was run and could not be loaded here, through no fault of its own."""
+    return any(finding.rule == "loads" and finding.status == "unchecked" for finding in findings)
+
+
 def listed(names: Iterable[str], limit: int = 3) -> str:
     """Name the first few.
 

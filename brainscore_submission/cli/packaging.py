@@ -133,7 +133,9 @@ package.__doc__, check.__doc__, weights.__doc__ = PACKAGE_HELP, CHECK_HELP, WEIG
 def _show(verdict: Verdict, out: TextIO) -> None:
     # What was found is quoted as it is: paths and requirements such as brainscore-vision[test] look like markup.
     console = Console(file=out, markup=False, emoji=False, highlight=False)
-    table = Table("rule", "", "what was found", title=f"{verdict.zip}: {', '.join(verdict.identifiers) or 'no model'}")
+    table = Table(title=f"{verdict.zip}: {', '.join(verdict.identifiers) or 'no model'}")
+    for heading in ("rule", "", "what was found"):
+        table.add_column(heading, overflow="fold")  # paths and file names are never cut
     for finding in verdict.findings:
         text = finding.message + (f"\n→ {finding.remedy}" if finding.remedy else "")
         table.add_row(finding.rule, Text(finding.status, _COLOURS[finding.status]), text)
