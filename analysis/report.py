@@ -21,6 +21,7 @@ from rich.console import Console
 
 from brainscore_submission.benchmarks import SUITES
 from brainscore_submission.cli import run
+from brainscore_submission.outputs import writing_to
 from brainscore_submission.plugin.card import all_cards
 from brainscore_submission.published import PAPER, PUBLIC_BENCHMARK
 from brainscore_submission.uncertainty import N_RESAMPLES
@@ -268,21 +269,23 @@ def main(
         output = Path("report.html")
     summary = summarise(results, n_resamples=resamples, seed=seed)
     if output:
-        _write(output, html(summary))
+        _write(output, html(summary), "-o")
     if figures_folder:
-        save_figures(summary, figures_folder)
+        with writing_to(figures_folder, "--figures"):
+            save_figures(summary, figures_folder)
     if markdown_file:
         beside = figures_folder and Path(os.path.relpath(figures_folder, markdown_file.parent)).as_posix()
-        _write(markdown_file, markdown(summary, beside))
+        _write(markdown_file, markdown(summary, beside), "--markdown")
     if csv_file:
-        _write(csv_file, csv(summary))
+        _write(csv_file, csv(summary), "--csv")
     written = {"html": output, "markdown": markdown_file, "csv": csv_file, "figures": figures_folder}
     _tell(summary, {name: str(path) for name, path in written.items() if path}, as_json)
 
 
-def _write(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+def _write(path, text, option):
+    with writing_to(path, option):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
 
 def _tell(summary, written, as_json):

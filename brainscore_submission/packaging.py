@@ -4,7 +4,6 @@ The zip holds ``plugin/`` as it is, one card, one layer map and a generated ``__
 same bytes. Whether a zip is acceptable is judged in `checking`.
 """
 
-import contextlib
 import hashlib
 import json
 import os
@@ -15,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from .checking.registration import name_problem
+from .outputs import require_writable, whole_file
 from .plugin.card import Card, Source, Weights, card_toml
 from .plugin.errors import UserError
 
@@ -106,11 +106,12 @@ def export_weights(card: Card, weights: str | Path | None, out: str | Path) -> d
     from .plugin.checkpoint import load_network
 
     _demand_trained(card, weights)
+    require_writable(out)
     network = load_network(card, weights).network
     tensors = {name: tensor.detach().clone().contiguous() for name, tensor in network.state_dict().items()}
-    with _whole_file(Path(out)) as unfinished:
-        torch.save({"state_dict": tensors}, unfinished)
-    return _hashes(Path(out))
+    with whole_file(out) as unfinished, unfinished.open("wb") as file:  # torch's own error of a name is no OSError
+        torch.save({"state_dict": tensors}, file)
+    return hashes(Path(out))
 
 
 def _demand_name(name: str) -> None:
@@ -171,18 +172,18 @@ def _given_weights(card: Card, location: Source | None, path: Path) -> Weights:
     from .plugin.checkpoint import read_checkpoint
 
     layout, _ = read_checkpoint(path)
-    hashes = _hashes(path)
-    stated = {kind: getattr(card.weights, kind) for kind in hashes}
-    same = all(stated[kind] in (None, hashes[kind]) for kind in hashes)
+    found = hashes(path)
+    stated = {kind: getattr(card.weights, kind) for kind in found}
+    same = all(stated[kind] in (None, found[kind]) for kind in found)
     if location is None:
         if not same:
             raise UserError(
                 f"{path} is not the file the card of '{card.name}' names, and the server would fetch that one. "
                 "Upload yours on the site and give --weights-location."
             )
-        return replace(card.weights, **hashes)
+        return replace(card.weights, **found)
     kept_layout = card.weights.layout if same and any(stated.values()) else layout
-    return Weights(file=_file_name(location), layout=kept_layout, sources=(location,), **hashes)
+    return Weights(file=_file_name(location), layout=kept_layout, sources=(location,), **found)
 
 
 def _pinned(card: Card, sources: tuple[Source, ...]) -> Weights:
@@ -202,7 +203,8 @@ def _file_name(location: Source) -> str:
     return PurePosixPath((location.key or location.url).split("?")[0]).name
 
 
-def _hashes(path: Path) -> dict[str, str]:
+def hashes(path: Path) -> dict[str, str]:
+    """The "sha1" and the "sha256" of a file, in hex."""
     found = {}
     for kind in ("sha1", "sha256"):
         with path.open("rb") as file:
@@ -224,23 +226,10 @@ def _write_zip(path: Path, folder: str, files: Mapping[str, bytes]) -> None:
     """Folders have entries of their own, which the site asks for; names are sorted, dates fixed."""
     members = {f"{folder}/{name}": data for name, data in files.items()}
     parents = {f"{parent}/" for name in members for parent in PurePosixPath(name).parents if str(parent) != "."}
-    with _whole_file(path) as unfinished, zipfile.ZipFile(unfinished, "w") as archive:
+    with whole_file(path) as unfinished, zipfile.ZipFile(unfinished, "w") as archive:
         for name in sorted([*members, *parents]):
             info = zipfile.ZipInfo(name, FIXED_DATE)
             info.create_system = 3  # Unix, whatever this machine is
             info.external_attr = (0o40755 << 16 | 0x10) if name.endswith("/") else 0o100644 << 16
             info.compress_type = zipfile.ZIP_STORED if name.endswith("/") else zipfile.ZIP_DEFLATED
             archive.writestr(info, members.get(name, b""), compresslevel=9)
-
-
-@contextlib.contextmanager
-def _whole_file(path: Path):
-    """A name to write to; it becomes `path` when everything is written, and vanishes if not."""
-    if not path.absolute().parent.is_dir():
-        raise UserError(f"there is no folder {path.parent}. Make it first, or write elsewhere.")
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        yield unfinished
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

@@ -179,8 +179,8 @@ def packed_by_command(card, tmp_path, monkeypatch):
 
     monkeypatch.setattr("brainscore_submission.models.committed", committed)
 
-    def run(models, out):
-        command_line.package(models, "mine", out)
+    def run(models, out, **options):
+        command_line.package(models, "mine", out, **options)
         return sorted(str(path) for path in Path().rglob("*.zip"))
 
     return run
@@ -205,7 +205,33 @@ def test_one_model_is_one_zip_under_the_name_given(packed_by_command):
     assert packed_by_command("991", ".") == ["mine.zip", "one.zip"]
 
 
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs a folder where nobody may write")
+def test_a_place_that_cannot_be_written_is_a_user_error_before_any_work(card, tmp_path, monkeypatch):
+    for command in (lambda out: package(card, LAYERS, NAME, out), lambda out: export_weights(card, "absent.pt", out)):
+        with pytest.raises(UserError, match=r"^cannot write to /proc/mine.x: .+\. Give another with -o\.$"):
+            command("/proc/mine.x")
+    monkeypatch.setattr("brainscore_submission.models.describe", lambda name: card)
+    monkeypatch.setattr("brainscore_submission.plugin.fetching.fetch", lambda *args, **kwargs: pytest.fail("fetched"))
+    with pytest.raises(UserError, match="cannot write to .*: Is a directory"):
+        command_line.weights("tiny", tmp_path)
+
+
 # --- what the command shows ---
+
+
+def test_json_is_one_object_with_path_size_and_hashes(packed_by_command, card, checkpoint, monkeypatch, capsys):
+    packed_by_command("991,1084", "zips/", as_json=True)
+    packages = json.loads(capsys.readouterr().out)["packages"]
+    assert [(one["model"], one["identifier"]) for one in packages] == [("991", "mine_991"), ("1084", "mine_1084")]
+    for one in packages:
+        path = Path(one["path"])
+        assert (one["bytes"], one["sha256"]) == (path.stat().st_size, sha(path, "sha256"))
+    monkeypatch.setattr("brainscore_submission.models.describe", lambda name: card)
+    command_line.weights("tiny", Path("w.pt"), str(checkpoint), as_json=True)
+    facts = json.loads(capsys.readouterr().out)
+    assert facts.pop("bytes") == Path("w.pt").stat().st_size
+    hashes = {kind: sha(Path("w.pt"), kind) for kind in ("sha1", "sha256")}
+    assert facts == {"identifier": "tiny", "path": "w.pt"} | hashes
 
 
 def test_findings_are_shown_as_they_are_written(capsys, tmp_path, monkeypatch):

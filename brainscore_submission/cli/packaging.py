@@ -52,6 +52,7 @@ Example:
   brainscore-submission weights --model 991 -o w.pt
 """
 
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 _COLOURS = {"ok": "green", "failed": "red", "advice": "yellow", "unchecked": "cyan"}
 
 
@@ -63,19 +64,27 @@ def package(
     layers: Annotated[str | None, typer.Option(help="V1=…,V2=…,V4=…,IT=…,behavior=…, over the map.")] = None,
     weights: Annotated[str | None, typer.Option(help="The checkpoint that lies at the location.")] = None,
     weights_location: Annotated[str | None, typer.Option(help="s3:bucket/key@VERSION, as the site returns it.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """See `PACKAGE_HELP`, which is the help text."""
     with front_end() as terminal:
         from ..models import committed
+        from ..packaging import hashes
         from ..packaging import package as build
 
         names = [part.strip() for part in model.split(",") if part.strip()]
+        built = []
         place = out if len(names) == 1 else _folder_of_zips(out, names)
         for one in names:
             card, areas = committed(one, layer_map, parse_layers(layers))
             identifier = name if len(names) == 1 else f"{name}_{card.competition_id or card.identifier}"
             path = build(card, areas, identifier, place, weights_location, weights=weights)
-            terminal.out.write(f"{path} ({path.stat().st_size / 1000:.0f} kB): {identifier}\n")
+            size = path.stat().st_size
+            built.append({"identifier": identifier, "model": one, "path": str(path), "bytes": size, **hashes(path)})
+            if not as_json:
+                terminal.out.write(f"{path} ({size / 1000:.0f} kB): {identifier}\n")
+        if as_json:
+            terminal.out.write(json.dumps({"packages": built}, ensure_ascii=False) + "\n")
         terminal.console.print("Next: brainscore-submission check --full", path, highlight=False)
 
 
@@ -92,7 +101,7 @@ def check(
     full: Annotated[bool, typer.Option("--full", help="Fresh environment, and scores on the demo suite.")] = False,
     environment: Annotated[Path | None, typer.Option(help="Reuse this environment instead of making one.")] = None,
     constraints: Annotated[Path | None, typer.Option(help="pip constraints for the fresh environment.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """See `CHECK_HELP`, which is the help text."""
     with front_end() as terminal:
@@ -114,16 +123,23 @@ def weights(
     model: Annotated[str, typer.Option(help="A model.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.")],
     source: Annotated[str | None, typer.Option("--weights", help="A checkpoint; default the card's sources.")] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """See `WEIGHTS_HELP`, which is the help text."""
     with front_end() as terminal:
         from ..models import describe
+        from ..outputs import require_writable
         from ..packaging import export_weights
         from ..plugin.fetching import fetch
 
         card = describe(model)
+        require_writable(out)  # before a long download
         with downloading(terminal) as progress:
             hashes = export_weights(card, source or fetch(card, progress=progress), out)
+        if as_json:
+            facts = {"identifier": card.identifier, "path": str(out), "bytes": out.stat().st_size, **hashes}
+            terminal.out.write(json.dumps(facts, ensure_ascii=False) + "\n")
+            return
         terminal.out.write(f"{out}\n" + "".join(f"{kind} {value}\n" for kind, value in hashes.items()))
 
 

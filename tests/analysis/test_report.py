@@ -229,6 +229,14 @@ def test_a_user_error_is_two_lines_at_most_without_a_traceback(module, tmp_path)
     assert answer.stderr.startswith("error: there is no folder") and len(answer.stderr.splitlines()) <= 2
 
 
+@pytest.mark.parametrize("option", ["-o", "--markdown", "--csv", "--figures"])
+def test_a_place_that_cannot_be_written_is_a_user_error(option, own_results, tmp_path):
+    (tmp_path / "file").touch()
+    answer = invoke(own_results, option, tmp_path / "file" / "report")
+    assert isinstance(answer.exception, UserError)
+    assert re.fullmatch(rf"cannot write to .*/file/report: .+\. Give another with {option}\.", str(answer.exception))
+
+
 def test_a_folder_where_a_file_is_meant_is_wrong_usage(demo_results, tmp_path):
     assert invoke(demo_results, "-o", tmp_path).exit_code == 2
 
