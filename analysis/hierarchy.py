@@ -115,9 +115,9 @@ def published_estimates(error=ASSUMED_ERROR, areas=AREAS, *, n_resamples=N_RESAM
 
 
 def record_estimates(profiles: Sequence[Profile], areas=AREAS) -> tuple[list[Estimate], list[str]]:
-    """Own models under each formula, and a line for each left out."""
+    """Own models under each formula, and a line for each left out that has any score."""
     found, warnings = [], []
-    for profile in profiles:
+    for profile in (profile for profile in profiles if profile.values["unceiled"]):
         refused = {}
         for formula in FORMULAS:
             try:

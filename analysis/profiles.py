@@ -36,6 +36,7 @@ class Profile:
 
     `values[formula][area]` is a score, `resamples[formula][area]` an array of shape (n_resamples,) of it,
     and `over[area]` what was resampled. An area that is not fully scored is in none of them.
+    `recorded[area]` is the interval that the record holds, of the areas that are one benchmark.
     `neuroid_r[benchmark]` holds each neuroid's r, mean over splits, and `area_of[benchmark]` its area.
     """
 
@@ -47,6 +48,7 @@ class Profile:
     values: dict[str, dict[str, float]]
     resamples: dict[str, dict[str, np.ndarray]]
     over: dict[str, str]
+    recorded: dict[str, tuple[float, float]]
     neuroid_r: dict[str, np.ndarray]
     area_of: dict[str, str]
 
@@ -61,7 +63,9 @@ class Profile:
         return " ".join([self.model, *(f"[{mark}]" for mark in self.marks)])
 
     def interval(self, formula: str, area: str) -> tuple[float, float] | None:
-        """The 95 % interval of an area's score; None where a record holds no error."""
+        """The 95 % interval of an area's score: the record's own where it holds one; None without an error."""
+        if formula == "today" and area in self.recorded:
+            return self.recorded[area]
         resamples = self.resamples[formula].get(area)
         return None if resamples is None else percentiles(resamples)
 
@@ -87,11 +91,16 @@ def profiles_of(table: pd.DataFrame, *, n_resamples=N_RESAMPLES, seed=0) -> tupl
     warnings : list of str
         Areas without a score, and sidecars that could not be used.
     """
-    profiles, warnings = [], []
-    for _, records in table.groupby(["suite", "model"], sort=True):
+    profiles, warnings, gaps = [], [], {}
+    for (suite, model), records in table.groupby(["suite", "model"], sort=True):
         profile, notes = _profile(records, n_resamples, seed)
         profiles.append(profile)
         warnings += notes
+        for gap in _gaps(records, profile.values):
+            gaps.setdefault((suite, gap), []).append(model)
+    for (suite, gap), models in gaps.items():
+        everyone = len(models) == sum(profile.suite == suite for profile in profiles)
+        warnings.append(f"{suite}: {gap}" if everyone else f"{', '.join(models)} on {suite}: {gap}")
     return profiles, warnings
 
 
@@ -108,7 +117,6 @@ def _profile(records, n_resamples, seed):
             neuroid_r[record.benchmark] = sidecar.r.mean(axis=0)
     suite = _suite(records)
     values = {name: _by_area(suite, scored.set_index("benchmark")[field]) for name, (_, field, _) in FORMULAS.items()}
-    warnings += _missing(first, suite, records, values)
     profile = Profile(
         model=first.model,
         suite=first.suite,
@@ -120,6 +128,7 @@ def _profile(records, n_resamples, seed):
             name: _by_area(suite, {benchmark: draw[name] for benchmark, draw in draws.items()}) for name in FORMULAS
         },
         over=_over(suite, over),
+        recorded=_recorded(scored),
         neuroid_r=neuroid_r,
         area_of=dict(zip(records["benchmark"], records["area"], strict=True)),
     )
@@ -192,14 +201,25 @@ def _over(suite, over):
     return {area: kinds.pop() if len(kinds) == 1 else "mixed" for area, kinds in found.items()}
 
 
-def _missing(first, suite, records, values):
-    """A line for each area of a suite that has records but no score, saying why."""
-    lines = []
-    for area in suite.areas:
-        if area in values["today"]:
-            continue
-        mine = records[records["area"] == area]
-        reasons = sorted({reason for reason in mine["reason"] if reason})
-        why = "no access: " + "; ".join(reasons) if reasons else "unceiled or not scored"
-        lines.append(f"{first.model} on {first.suite}: {area} has no score ({why})")
-    return lines
+def _recorded(scored):
+    """Area -> interval of its record, where it has but one and that holds an interval of today's score."""
+    alone = scored[~scored["area"].duplicated(keep=False)]
+    return {record.area: record.interval for record in alone.itertuples() if record.interval is not None}
+
+
+def _gaps(records, values):
+    """Which areas of the suite have no score, and why: a line for each reason, areas from shallow to deep."""
+    areas = sorted(_suite(records).areas, key=lambda area: (AREAS.index(area) if area in AREAS else len(AREAS), area))
+    by_reason = {}
+    for area in areas:
+        if area not in values["today"]:
+            mine = records[records["area"] == area]
+            reasons = sorted({reason for reason in mine["reason"] if reason})
+            by_reason.setdefault("; ".join(reasons), []).append(area)
+    if (records["status"] == "no access").all():
+        return [f"no access to any of its benchmarks ({'; '.join(filter(None, by_reason))})"]
+    return [
+        f"{', '.join(missing)} {'has' if len(missing) == 1 else 'have'} no score "
+        f"({f'no access: {reason}' if reason else 'unceiled or not scored'})"
+        for reason, missing in by_reason.items()
+    ]

@@ -108,7 +108,8 @@ def summarise(results, *, n_resamples=N_RESAMPLES, seed=0) -> Summary:
         raise UserError(f"no usable record under {results}.{more}\nScore a model: python evaluate.py --model 991")
     profiles, gaps = profiles_of(table, n_resamples=n_resamples, seed=seed)
     estimates, left_out = record_estimates(profiles)
-    suites = [_suite(name, profiles, estimates, table) for name in dict.fromkeys(p.suite for p in profiles)]
+    reached = [profile.suite for profile in profiles if profile.values["unceiled"]]  # of others the warnings tell
+    suites = [_suite(name, profiles, estimates, table) for name in dict.fromkeys(reached)]
     searches, unread_searches = layer_searches(Path(results))
     return Summary(
         results=str(results),

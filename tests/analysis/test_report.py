@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -95,11 +96,10 @@ def test_the_page_shows_every_score_with_its_interval(summary, page):
 
 
 def test_the_interval_of_the_table_is_the_one_of_the_record(demo_results):
-    whole = summarise(demo_results)
+    whole = summarise(demo_results, n_resamples=100, seed=5)
     for record in whole.records.itertuples():
         profile = next(one for one in whole.suites[0].profiles if one.model == record.model)
-        if record.interval_over != "normal":
-            assert profile.interval("today", record.area) == pytest.approx(record.interval, abs=1e-4)
+        assert profile.interval("today", record.area) == record.interval
 
 
 def test_simulated_stands_in_the_title_every_suite_and_every_figure(summary, page):
@@ -169,6 +169,33 @@ def test_no_access_and_unceiled_are_shown_as_such(own_results):
     assert "no access: needs credentials" in text and "unceiled" in text
     assert summary.suites[0].averages["crossvit_18_dagger_408_adv"] is None
     assert "unceiled" in markdown(summary)
+
+
+def test_a_suite_out_of_reach_is_one_warning_and_no_table(own_results, tmp_path):
+    blank = ["score", "score_2022", "raw", "interval", "score_error", "score_2022_error", "raw_error"]
+    changes = {"suite": "public", "status": "no access", "reason": "no internet connection", **dict.fromkeys(blank)}
+    for model in list(own_results.iterdir()):
+        shutil.copytree(model / "demo", model / "public", ignore=shutil.ignore_patterns("*.npz"))
+        for path in (model / "public").iterdir():
+            path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    summary = summarise(own_results, n_resamples=100)
+    assert summary.warnings == ["public: no access to any of its benchmarks (no internet connection)"]
+    assert [suite.name for suite in summary.suites] == ["demo"]
+    assert not any("Suite public" in text for text in (*summary.sentences, html(summary), markdown(summary)))
+    assert "no access: no internet connection" in html(summary), "every record is still listed"
+    shutil.rmtree(model / "demo")
+    alone = summarise(model, n_resamples=100)
+    assert (alone.suites, alone.sentences, len(alone.warnings)) == ([], [], 1)
+    assert html(alone) and markdown(alone)
+
+
+def test_missing_areas_are_named_from_shallow_to_deep(own_results):
+    blank = ["score", "score_2022", "raw", "interval", "score_error", "score_2022_error", "raw_error"]
+    for area in ("V2", "V4", "IT"):
+        change(own_results, f"demo.{area}-pls.json", status="no access", reason="away", **dict.fromkeys(blank))
+    gap, no_rho = summarise(own_results, n_resamples=100).warnings
+    assert gap == "crossvit_18_dagger_408_adv on demo: V2, V4, IT have no score (no access: away)"
+    assert no_rho.startswith("no rho for crossvit_18_dagger_408_adv on demo")
 
 
 def test_markdown_and_csv_hold_the_same_numbers(demo_results, tmp_path):
