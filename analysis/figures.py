@@ -1,5 +1,7 @@
 """Figures of profiles, hierarchies and layer searches. Each says UNTRAINED or SIMULATED where it must.
 
+A mark that all models have stands over the figure, any other at the names of those it is true of.
+
 A function makes one matplotlib figure; `save` writes it as SVG and PNG. Nothing here reads records.
 """
 
@@ -15,12 +17,13 @@ from matplotlib.patches import Rectangle
 from brainscore_submission.published import CAVEAT
 
 from .hierarchy import Estimate
-from .profiles import AREAS, FORMULA_LABELS, Profile, marks
+from .profiles import AREAS, FORMULA_LABELS, Profile
 
 STYLE = Path(__file__).with_name("figures.mplstyle")
 MARKS = ("UNTRAINED", "SIMULATED")
 MARK_COLOR = "#b00020"
 _HEAT_LABELS = 40
+_PANEL_SIGNS = 36  # in the title of one of two panels side by side
 
 
 def style():
@@ -46,16 +49,17 @@ def area_profile(profiles: Sequence[Profile], formula: str = "today") -> Figure:
         areas = [area for area in AREAS if any(area in profile.values[formula] for profile in profiles)]
         figure = Figure(figsize=(5.2, 3.2 + 0.17 * len(profiles)))
         axes = figure.add_subplot()
+        common = common_marks(profile.marks for profile in profiles)
         step = min(0.06, 0.5 / len(profiles))
         for number, profile in enumerate(profiles):
             shift = step * (number - (len(profiles) - 1) / 2)
-            _one_profile(axes, profile, formula, areas, shift, look(number))
+            _one_profile(axes, profile, formula, areas, shift, look(number) | {"label": label(profile, common)})
         axes.set_xticks(range(len(areas)), areas)
         axes.set_xlabel("area, shallow to deep")
         axes.set_ylabel(f"score {FORMULA_LABELS[formula]}")
         axes.axhline(0, color="#5a636d", linewidth=0.8)
         figure.legend(loc="outside lower left", ncols=1)
-        return titled(figure, f"Score by area, suite {profiles[0].suite}", marks(profiles))
+        return titled(figure, f"Score by area, suite {profiles[0].suite}", common)
 
 
 def _one_profile(axes, profile, formula, areas, shift, drawn):
@@ -68,8 +72,8 @@ def _one_profile(axes, profile, formula, areas, shift, drawn):
             axes.plot([at, at], interval, color=drawn["color"], linewidth=1.2, marker="")
     # Behaviour is no area of the hierarchy: no line leads there.
     neural = [index for index, area in enumerate(mine) if area != "behavior"]
-    axes.plot(x[neural], y[neural], label=label(profile), **drawn)
-    axes.plot(np.delete(x, neural), np.delete(y, neural), **drawn | {"linestyle": ""})
+    axes.plot(x[neural], y[neural], **drawn)
+    axes.plot(np.delete(x, neural), np.delete(y, neural), **drawn | {"linestyle": "", "label": None})
 
 
 def hierarchy_slopes(estimates: Sequence[Estimate], models: Sequence[str] | None = None) -> Figure:
@@ -82,13 +86,14 @@ def hierarchy_slopes(estimates: Sequence[Estimate], models: Sequence[str] | None
     """
     models = list(models or [one.model for one in estimates])
     with style():
+        common = common_marks(one.marks for one in estimates)
         figure, panels = _panels(len(estimates), height=1.75)
         for axes, one in zip(panels, estimates, strict=True):
             _one_slope(axes, one, look(models.index(one.model)))
+            axes.set_title(f"{marked(one.model, one.marks, common, _PANEL_SIGNS)}\n{rho_text(one)}")
         figure.supxlabel("depth", fontsize=10)
         figure.supylabel("rank of the score", fontsize=10)
-        words = [mark for mark in MARKS if any(mark in one.marks for one in estimates)]
-        return titled(figure, f"ρ as slope over depth, {FORMULA_LABELS[estimates[0].formula]}", words)
+        return titled(figure, f"ρ as slope over depth, {FORMULA_LABELS[estimates[0].formula]}", common)
 
 
 def _panels(count, height):
@@ -116,7 +121,6 @@ def _one_slope(axes, one, drawn):
     axes.set_xticks(depth, areas)
     axes.set_yticks(depth)
     axes.set_ylim(0.5, len(areas) + 0.5)
-    axes.set_title(f"{short(one.model, limit=36)}\n{rho_text(one)}")
 
 
 def rho_text(one: Estimate) -> str:
@@ -148,15 +152,16 @@ def neuroid_distributions(profiles: Sequence[Profile]) -> Figure | None:
     with style():
         figure = Figure(figsize=(5.2, 0.9 + len(shown) * (0.35 + 0.2 * len(profiles))))
         panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+        common = common_marks(profile.marks for profile in profiles)
         for axes, benchmark in zip(panels, shown, strict=True):
-            _one_distribution(axes, profiles, benchmark)
+            _one_distribution(axes, profiles, benchmark, common)
         panels[-1].set_xlabel("r of a neuroid, mean over splits (signed)")
         handles = panels[0].get_legend_handles_labels()
         figure.legend(*handles, loc="outside lower left", ncols=1)
-        return titled(figure, "r over neuroids: median and quartiles", marks(profiles))
+        return titled(figure, "r over neuroids: median and quartiles", common)
 
 
-def _one_distribution(axes, profiles, benchmark):
+def _one_distribution(axes, profiles, benchmark, common):
     for row, profile in enumerate(profiles):
         drawn = look(row)
         r = profile.neuroid_r.get(benchmark, np.array([]))
@@ -168,7 +173,7 @@ def _one_distribution(axes, profiles, benchmark):
         if len(r):
             axes.plot(np.percentile(r, [25, 75]), [height, height], color=drawn["color"], marker="")
         median = [np.median(r)] if len(r) else []
-        axes.plot(median, [height] * len(median), label=label(profile), **drawn)
+        axes.plot(median, [height] * len(median), label=label(profile, common), **drawn)
     axes.axvline(0, color="#5a636d", linewidth=0.8)
     axes.set_yticks([])
     axes.grid(True, axis="x")
@@ -214,17 +219,18 @@ def published_against_own(lined_up: pd.DataFrame) -> Figure:
     """
     models = list(lined_up["model"].unique())
     with style():
+        flags = [[mark for mark in MARKS if lined_up[lined_up["model"] == one][mark.lower()].any()] for one in models]
+        common = common_marks(flags)
         figure, panels = _panels(len(models), height=1.7)
-        for axes, model in zip(panels, models, strict=True):
+        for axes, model, own in zip(panels, models, flags, strict=True):
             mine = lined_up[lined_up["model"] == model]
             axes.plot(mine["area"], mine["published"], "s", color="#5c5c5c", fillstyle="none", label=CAVEAT)
             axes.plot(mine["area"], mine["own_2022"], "o", color="#0072b2", label="own, same formula, other data")
-            axes.set_title(short(model, limit=36))
+            axes.set_title(marked(model, own, common, _PANEL_SIGNS))
             axes.margins(x=0.12)
         figure.supylabel("score (r/c)²", fontsize=10)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=1)
-        flags = [mark for mark in MARKS if lined_up[mark.lower()].any()]
-        return titled(figure, f"Published beside own, suite {lined_up['suite'].iloc[0]}", flags)
+        return titled(figure, f"Published beside own, suite {lined_up['suite'].iloc[0]}", common)
 
 
 def look(number: int) -> dict:
@@ -235,9 +241,31 @@ def look(number: int) -> dict:
     return {"color": cycle[place]["color"], "marker": marker, "linestyle": ("-", "--", ":")[again % 3]}
 
 
-def label(profile: Profile) -> str:
-    """Legend entry of a model, with its mark."""
-    return short(profile.model) + (" [UNTRAINED]" if profile.untrained else "")
+def common_marks(each: Iterable[Sequence[str]]) -> list[str]:
+    """The marks that all models of a figure have, to stand over it; of the others each name tells."""
+    each = list(each)
+    return [mark for mark in MARKS if all(mark in own for own in each)]
+
+
+def label(profile: Profile, common: Sequence[str]) -> str:
+    """Legend entry of a model, with the marks that not all have."""
+    return marked(profile.model, profile.marks, common)
+
+
+def marked(model: str, own: Sequence[str], common: Sequence[str], room: int | None = None) -> str:
+    """A model's name, short, and those of its marks that do not stand over the figure.
+
+    Parameters
+    ----------
+    room : signs in all; default 40 for the name alone
+
+    Examples
+    --------
+    >>> marked("991", ["UNTRAINED", "SIMULATED"], ["SIMULATED"])
+    '991 [UNTRAINED]'
+    """
+    words = "".join(f" [{mark}]" for mark in own if mark not in common)
+    return (short(model) if room is None else short(model, room - len(words))) + words
 
 
 def short(model: str, limit: int = 40) -> str:
@@ -253,7 +281,7 @@ def short(model: str, limit: int = 40) -> str:
 
 
 def titled(figure: Figure, title: str, words: Iterable[str]) -> Figure:
-    """Put the title over the figure, and UNTRAINED, SIMULATED into the upper right corner."""
+    """Put the title over the figure, and the marks of all that is in it into the upper right corner."""
     mark = " · ".join(words)
     room = 46 - len(mark)  # signs in one line of a figure 5.2 inches wide
     figure.suptitle(title if not mark or len(title.splitlines()[0]) <= room else f"\n{title}", x=0.01, ha="left")

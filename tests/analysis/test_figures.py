@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -73,6 +74,26 @@ def test_every_figure_of_an_untrained_network_says_so_and_names_it(profiles):
             assert "UNTRAINED" in words_of(figure), name
     assert f"{some[0].model} [UNTRAINED]" in words_of(figures.area_profile(some))
     assert "UNTRAINED" in words_of(figures.layer_search_map(a_search(), "991", "demo", some[0].marks))
+
+
+def test_untrained_stands_over_a_figure_only_where_all_models_are(profiles):
+    names = ("area_profile", "hierarchy_slopes", "neuroid_distributions", "published_against_own")
+    some = [dataclasses.replace(profiles[0], untrained=True), *profiles[1:]]
+    every = [dataclasses.replace(profile, untrained=True) for profile in profiles]
+    for name, figure in all_figures(some).items():
+        if name in names:
+            assert over(figure) == "SIMULATED", name
+            entries = {line for words in figure.findobj(mpl.text.Text) for line in words.get_text().splitlines()}
+            marked = {line for line in entries if line.endswith("[UNTRAINED]")}
+            assert len(marked) == 1 and marked.pop()[:8] == some[0].model[:8], name
+    for name, figure in all_figures(every).items():
+        assert over(figure) == "UNTRAINED · SIMULATED", name
+        assert "[UNTRAINED]" not in words_of(figure), name
+
+
+def over(figure):
+    """The mark in the corner of a figure, if any."""
+    return " ".join(text.get_text() for text in figure.texts if text.get_color() == figures.MARK_COLOR)
 
 
 def test_figures_of_real_and_trained_models_carry_no_mark(profiles):
@@ -157,8 +178,6 @@ def test_every_layer_search_is_found_and_a_broken_one_is_named(own_results, demo
 
 
 def test_drawing_leaves_the_users_settings_alone(profiles):
-    import matplotlib as mpl
-
     before = dict(mpl.rcParams)
     figures.area_profile(profiles)
     assert dict(mpl.rcParams) == before
