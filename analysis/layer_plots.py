@@ -38,18 +38,18 @@ def heat_map(table: pd.DataFrame, model: str, committed: Mapping[str, str], mark
     for number, (_, row) in enumerate(rows):
         values[number, row["position"]] = _signed(row)
     with style(), mpl.rc_context({"axes.grid": False}):
-        figure = Figure(figsize=(WIDTH, 1.7 + 0.62 * len(rows)))
+        figure = Figure(figsize=(WIDTH, 1.6 + 0.75 * len(rows)))
         axes = figure.add_subplot()
         mesh = _strips(axes, values)
         for number, (label, row) in enumerate(rows):
-            _marked(axes, row, committed, lambda _layer, at=number: (at - 0.34, at + 0.49))
+            _marked(axes, row, committed, lambda _layer, at=number: (at - 0.3, at + 0.45))
             axes.text(n_layers + 0.01 * n_layers, number, _best_in_words(row), va="center", fontsize=8)
             axes.text(-0.01 * n_layers, number, label, va="center", ha="right")
-        axes.set_ylim(len(rows) - 0.35, -0.6)
+        axes.set_ylim(len(rows) - 0.4, -0.5)
         axes.set_yticks([])
         axes.spines[["left", "bottom"]].set_visible(False)
         _name_groups(axes, table)
-        figure.colorbar(mesh, ax=axes, label="signed score", pad=0.19, fraction=0.02, aspect=12)
+        figure.colorbar(mesh, ax=axes, label="signed score", pad=0.02, fraction=0.02, aspect=12)
         _legend(figure, committed, "chosen for the area")
         return titled(figure, f"Layer search: {short(model)}, {n_layers} layers", marks)
 
@@ -61,7 +61,7 @@ def _strips(axes, values):
     x = np.arange(values.shape[1] + 1)
     axes.set_facecolor("none")
     for number, row in enumerate(shown):
-        edges = [number - 0.25, number + 0.4]
+        edges = [number - 0.2, number + 0.35]
         axes.fill_between([0, values.shape[1]], *edges, color=NOT_SCORED, linewidth=0)
         mesh = axes.pcolormesh(x, edges, row[None], edgecolors="face", linewidth=0.2, **limits)
     return mesh
