@@ -13,7 +13,7 @@ from .benchmarks import Suite
 from .models import Model
 from .plugin.errors import UserError, suggest
 from .records import record_path
-from .search.candidates import Candidate, Survey, choose
+from .search.candidates import Candidate, Survey, choose, same_values_in_words
 from .search.cluster import Opener, run_on_cluster
 from .search.collection import Collection
 from .search.confirmation import Confirmation
@@ -99,10 +99,12 @@ def search_layers(model: Model, suite: Suite, options: Options) -> SearchResult:
     UserError
         For unknown areas and layers, budgets that are too small, unusable activations, a full disk.
     """
-    bench = Workbench(model, suite, options.settings, options.watcher)
+    settings = replace(options.settings, preferred=options.layers)
+    bench = Workbench(model, suite, settings, options.watcher)
     wanted = _wanted(suite, options.areas)
     candidates = choose(bench.survey, options.layers, options.kinds, options.every)
-    benchmarks, refused = _accessible(bench, wanted)
+    accessible, refused = _accessible(bench, wanted)
+    benchmarks, too_large = _readable(bench, accessible, candidates)
     tasks = bench.tasks(benchmarks, candidates, options.exact, options.sketch)
     search = _Search(bench, options, candidates)
     search.do(tasks)
@@ -118,7 +120,11 @@ def search_layers(model: Model, suite: Suite, options: Options) -> SearchResult:
         signed={area: found.signed(area, found.exact) for area in found.areas},
         choices=choose_layers([found.area_scores(area) for area in found.areas], options.ordered),
         confirmations=found.confirmations(options.sketch),
-        notes=tuple(_notes(bench, tasks, candidates, refused)),
+        notes=(
+            *same_values_in_words(bench.survey, options.layers, candidates),
+            *too_large,
+            *_notes(bench, tasks, candidates, refused),
+        ),
         planned_passes=search.planned_passes,
         image_passes=None if options.scheduler else bench.image_passes,
         folder=search.folder,
@@ -146,6 +152,28 @@ def _accessible(bench: Workbench, wanted: Sequence[str]) -> tuple[list[str], dic
         reasons = "; ".join(f"{benchmark}: {why}" for benchmark, why in refused.items())
         raise UserError(f"no benchmark's data can be had. {reasons}. The demo suite needs none: --suite demo.")
     return benchmarks, refused
+
+
+def _readable(
+    bench: Workbench, benchmarks: Sequence[str], candidates: Sequence[Candidate]
+) -> tuple[list[str], list[str]]:
+    """The benchmarks that can be shown some candidate, and a note on each other one: candidates are too large for it.
+
+    Raises
+    ------
+    UserError
+        If no benchmark is left.
+    """
+    left_out = bench.without_readout(benchmarks, candidates)
+    smallest = min(candidate.n_features for candidate in candidates)
+    notes = [
+        f"{benchmark} is left out: a readout is fitted to a layer's features themselves, and none of these layers has "
+        f"{bench.settings.readout_features} or fewer. Name smaller layers, or give --readout-features {smallest}."
+        for benchmark in left_out
+    ]
+    if len(left_out) == len(benchmarks):
+        raise UserError(" ".join(notes))
+    return [benchmark for benchmark in benchmarks if benchmark not in left_out], notes
 
 
 def _notes(
@@ -232,7 +260,7 @@ class _Search:
     def _scores(self, tasks: Sequence[Task]) -> Iterator[LayerScore]:
         options = self._options
         if options.scheduler is not None:
-            yield from run_on_cluster(options.scheduler, options.opener, options.settings, tasks, self._bench.model)
+            yield from run_on_cluster(options.scheduler, options.opener, self._bench.settings, tasks, self._bench.model)
             return
         for task in tasks:
             yield from self._bench.run(task)

@@ -9,7 +9,7 @@ import fnmatch
 import hashlib
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -22,6 +22,7 @@ from ..plugin.hooks import LOGITS, Firing, checked_output, exact_arithmetic
 from .live_memory import LiveMemory
 
 PROBE_IMAGES = 3  # a batch axis of 3 is seldom met by accident
+NAMED_LAYERS = 8
 
 # The first pattern that the name of a module's class matches tells its kind.
 KINDS = {
@@ -44,7 +45,7 @@ class Candidate:
     Parameters
     ----------
     layer : name of the module, or "logits"
-    kinds : of `KINDS`, or "other": the module's own, then those of later modules that say the same
+    kinds : of `KINDS`, or "other": the module's own, then those of other modules that say the same
     shape : of its output for one image, without the batch axis
     depth : share of the forward pass's floating-point operations done when it has fired
     firings : how often it fires; the last output is the one that counts, as in Brain-Score
@@ -105,19 +106,22 @@ class Survey:
         raise UserError(f"unknown layer '{layer}'.{suggest(layer, [c.layer for c in self.candidates])}")
 
 
-def survey(network: nn.Module, images: Tensor) -> Survey:
+def survey(network: nn.Module, images: Tensor, preferred: Sequence[str] = ()) -> Survey:
     """Show a network a few images and see which of its modules are candidates.
 
     Left out are modules that yield anything but one tensor with a batch axis, that never fire, that say the same for
-    every image, and those whose features equal an earlier candidate's in every value (Dropout and Identity in eval
+    every image, and those whose features equal another candidate's in every value (Dropout and Identity in eval
     mode, views, an output handed on by the enclosing module).
 
     Parameters
     ----------
     network : nn.Module, in eval mode
     images : Tensor of shape (n_images, 3, height, width), at least 2 different ones
+    preferred : patterns as of `choose`; of layers with the same values, the first that one matches is the candidate,
+        or the first of all
     """
     firings: dict[str, _Seen] = {}
+    is_preferred = _matcher_of_any(preferred)
     names = _names(network)
     live, flops = LiveMemory(network), FlopCounterMode(display=False)
 
@@ -135,7 +139,7 @@ def survey(network: nn.Module, images: Tensor) -> Survey:
             stack.enter_context(context)
         live.note(images)
         network(images)
-    return _sorted_out(names, firings, images, flops.get_total_flops(), live.peak)
+    return _sorted_out(names, firings, is_preferred, images, flops.get_total_flops(), live.peak)
 
 
 @dataclass
@@ -183,25 +187,27 @@ def _fault_of_form(output: object) -> str:
 
 
 def _sorted_out(
-    names: Mapping[nn.Module, Sequence[str]], firings: Mapping[str, _Seen], images: Tensor, flops: int, peak_bytes: int
+    names: Mapping[nn.Module, Sequence[str]],
+    firings: Mapping[str, _Seen],
+    is_preferred: Callable[[str], bool],
+    images: Tensor,
+    flops: int,
+    peak_bytes: int,
 ) -> Survey:
     kinds = {layers[0]: _kind(module) for module, layers in names.items()}
-    kinds_of: dict[str, list[str]] = {}
-    left_out: dict[str, str] = {}
-    same_as: dict[str, str] = {}
-    found: dict[bytes, str] = {}
-    candidates = []
+    left_out = {layer: seen.fault for layer, seen in firings.items() if seen.fault is not None}
+    same_values: dict[bytes, list[str]] = {}
     for layer, seen in firings.items():
-        if seen.fault is None and seen.digest in found:
-            same_as[layer] = found[seen.digest]
-            kinds_of[same_as[layer]].append(kinds[layer])
-            left_out[layer] = f"the same values as {same_as[layer]}"
-        elif seen.fault is not None:
-            left_out[layer] = seen.fault
-        else:
-            found[seen.digest] = layer
-            kinds_of[layer] = [kinds[layer]]
-            candidates.append(layer)
+        if seen.fault is None:
+            same_values.setdefault(seen.digest, []).append(layer)
+    kinds_of: dict[str, list[str]] = {}
+    same_as: dict[str, str] = {}
+    for group in same_values.values():
+        candidate = next(filter(is_preferred, group), group[0])
+        others = [layer for layer in group if layer != candidate]
+        kinds_of[candidate] = [kinds[layer] for layer in (candidate, *others)]
+        same_as |= dict.fromkeys(others, candidate)
+        left_out |= dict.fromkeys(others, f"the same values as {candidate}")
     for layers in names.values():
         if layers[0] not in firings:
             left_out[layers[0]] = "it never fires in a forward pass"
@@ -209,6 +215,7 @@ def _sorted_out(
             left_out[alias] = f"another name of {layers[0]}"
             same_as[alias] = same_as.get(layers[0], layers[0])
     n = len(images)
+    candidates = (layer for layer in firings if layer in kinds_of)  # in the order of execution
     made = tuple(_candidate(layer, firings[layer], kinds_of[layer], flops, n) for layer in candidates)
     return Survey(made, left_out, same_as, -(-peak_bytes // n), images[0].nbytes, flops // n)
 
@@ -259,6 +266,16 @@ def choose(
     return tuple(chosen[::-1][::every][::-1])
 
 
+def same_values_in_words(survey: Survey, patterns: Sequence[str], candidates: Sequence[Candidate]) -> list[str]:
+    """A line on the layers that patterns match and that stand among the candidates under another name, or none."""
+    matches, searched = _matcher_of_any(patterns), {candidate.layer for candidate in candidates}
+    same = [f"{layer} = {other}" for layer, other in survey.same_as.items() if other in searched and matches(layer)]
+    if not same:
+        return []
+    more = f" and {len(same) - NAMED_LAYERS} more" if len(same) > NAMED_LAYERS else ""
+    return [f"{', '.join(same[:NAMED_LAYERS])}{more} (same values)"]
+
+
 def _matching(survey: Survey, pattern: str) -> list[Candidate]:
     matches = _matcher(pattern)
     found = [candidate for candidate in survey.candidates if matches(candidate.layer)]
@@ -271,7 +288,12 @@ def _matching(survey: Survey, pattern: str) -> list[Candidate]:
     raise UserError(f"--layers '{pattern}' matches no layer.{suggest(pattern, [c.layer for c in survey.candidates])}")
 
 
-def _matcher(pattern: str):
+def _matcher_of_any(patterns: Sequence[str]) -> Callable[[str], bool]:
+    matchers = [_matcher(pattern) for pattern in patterns]
+    return lambda layer: any(matches(layer) for matches in matchers)
+
+
+def _matcher(pattern: str) -> Callable[[str], bool]:
     if not pattern.startswith("re:"):
         return lambda layer: fnmatch.fnmatchcase(layer, pattern)
     try:

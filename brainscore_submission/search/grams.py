@@ -32,17 +32,18 @@ from .sketch import Sketch
 logger = logging.getLogger(__name__)
 
 
-def survey_recorder(recorder: Recorder, shape: Sequence[int], seed: int = 0) -> Survey:
+def survey_recorder(recorder: Recorder, shape: Sequence[int], preferred: Sequence[str] = (), seed: int = 0) -> Survey:
     """The layers of a recorder's network, found on noise: which layers are candidates never depends on the stimuli.
 
     Parameters
     ----------
     recorder : Recorder
     shape : of an image, (3, height, width)
+    preferred : patterns of the names to go by, see `candidates.survey`
     """
     noise = torch.randn((PROBE_IMAGES, *shape), generator=torch.Generator().manual_seed(seed)).to(recorder.device)
     with PRECISIONS[recorder.precision](noise.device.type):
-        return survey(recorder.network, noise)
+        return survey(recorder.network, noise, preferred)
 
 
 class GramSource:

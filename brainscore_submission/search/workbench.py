@@ -11,7 +11,6 @@ from pathlib import Path
 from ..benchmarks import NoAccess, Suite, load
 from ..engines import fit_engine
 from ..models import Model
-from ..plugin.errors import UserError
 from ..requests import Budget, Request, Stimulus
 from ..scoring import Job
 from .candidates import Candidate, Survey
@@ -32,12 +31,14 @@ class Settings:
     cache : folder for Gram matrices and features that wait; None keeps nothing
     memory_bytes, disk_bytes : what a recording may take; None for half of what is free
     readout_features : layers with more are no readout layers: fitting a readout to them takes too long
+    preferred : patterns of the names that layers with the same values go by, see `candidates.survey`
     """
 
     cache: Path | None = None
     memory_bytes: int | None = None
     disk_bytes: int | None = None
     readout_features: int = 10_000
+    preferred: tuple[str, ...] = ()
 
     def budget(self, device: str) -> Budget:
         default = Budget.default(self.cache, device)
@@ -116,7 +117,7 @@ class Workbench:
         """The layers of the network."""
         self.watcher.stage("looking at the network's layers")
         size = self.model.card.preprocessing.input_px
-        return survey_recorder(self.recorder, (3, size, size))
+        return survey_recorder(self.recorder, (3, size, size), self.settings.preferred)
 
     def scorer(self, benchmark: str) -> LayerScorer:
         """The scorer of a benchmark, loaded once.
@@ -148,6 +149,12 @@ class Workbench:
     def form(self, benchmark: str) -> str:
         """What a benchmark is shown of a layer: "gram", "surrogate" or "features"."""
         return self.scorer(benchmark).job.fitted.form
+
+    def without_readout(self, benchmarks: Sequence[str], candidates: Sequence[Candidate]) -> list[str]:
+        """Benchmarks for which every candidate is too large: a readout is fitted to the features themselves."""
+        if any(candidate.n_features <= self.settings.readout_features for candidate in candidates):
+            return []
+        return [benchmark for benchmark in benchmarks if self.form(benchmark) == "features"]
 
     def requests(self, benchmark: str) -> list[Request]:
         """The stimuli that a benchmark shows, one request a time it asks."""
@@ -229,7 +236,7 @@ class Workbench:
 
         Parameters
         ----------
-        benchmarks : ids
+        benchmarks : ids, none of them of `without_readout`
         candidates : layers, in the order of execution
         exact : whether Gram matrices are exact; None: where a sketch would not be much faster
         sketch : the one that is used otherwise
@@ -248,11 +255,6 @@ class Workbench:
     def _readout_task(self, benchmarks: tuple[str, ...], candidates: Sequence[Candidate]) -> Task:
         limit = self.settings.readout_features
         small = tuple(candidate.layer for candidate in candidates if candidate.n_features <= limit)
-        if not small:
-            raise UserError(
-                f"{benchmarks[0]} needs a layer's features themselves, and no layer has {limit} or fewer. "
-                "Give --readout-features, or leave its area out with --areas."
-            )
         return Task(benchmarks, small, "features")
 
     def _gram_task(

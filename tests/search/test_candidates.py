@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from brainscore_submission.plugin.errors import UserError
-from brainscore_submission.search.candidates import choose, survey
+from brainscore_submission.search.candidates import choose, same_values_in_words, survey
 from brainscore_submission.search.live_memory import LiveMemory
 
 
@@ -88,6 +88,15 @@ def test_an_in_place_relu_does_not_change_what_the_layer_before_it_said(odd):
 def test_a_duplicate_and_an_alias_are_found_under_their_own_names(odd):
     assert odd.candidate("flat").layer == "relu"
     assert [c.layer for c in choose(odd, ["fla*", "alias"])] == ["relu", "early"]
+
+
+def test_a_layer_goes_by_the_name_that_was_asked_for():
+    torch.manual_seed(0)
+    found = survey(Odd().eval(), torch.randn(3, 3, 8, 8), preferred=["con?", "fla*", "re:^dro"])
+    assert [c.layer for c in found.candidates] == ["conv", "drop", "late", "early", "logits"]
+    assert {found.same_as[layer] for layer in ("relu", "identity", "flat")} == {"drop"}
+    assert same_values_in_words(found, ["fla*"], found.candidates) == ["flat = drop (same values)"]
+    assert same_values_in_words(found, ["fla*"], found.candidates[:1]) == []
 
 
 def test_depth_is_the_share_of_the_flops(odd):
