@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
     from brainscore_submission.layer_search import SearchResult
     from brainscore_submission.models import Model
     from brainscore_submission.search.candidates import Candidate
+    from brainscore_submission.search.cluster import Opener
     from brainscore_submission.search.workbench import Watcher
+
+# Options of the search that `evaluate.py` takes too, with the values it has anyway.
+_USUAL = {"device": ("auto",), "precision": ("float32",)}
 
 HELP = """
 Score every layer of a network on every benchmark of a suite, and choose a layer for each brain area.
@@ -56,7 +61,9 @@ def layer_search(
     layers: Annotated[str, typer.Option(help="Globs, or regular expressions after re:, with commas between.")] = "",
     kind: Annotated[str, typer.Option(help="norm,attn,mlp,block,act,conv,linear,pool,other.")] = "",
     every: Annotated[int, typer.Option(help="Every N-th layer only.")] = 1,
-    list_layers: Annotated[bool, typer.Option("--list-layers", help="List the layers and stop.")] = False,
+    list_layers: Annotated[
+        bool, typer.Option("--list-layers", help="List the layers and stop; nothing is downloaded for it.")
+    ] = False,
     exact: Annotated[
         bool | None, typer.Option("--exact/--sketch", help="Exact throughout, or a sketch first; default by the time.")
     ] = None,
@@ -86,13 +93,18 @@ def layer_search(
         from brainscore_submission.layer_search import Options, search_layers
         from brainscore_submission.models import default_cache
         from brainscore_submission.search.cluster import Opener
-        from brainscore_submission.search.layer_maps import named_layer_map, require_whole_map, write_layer_map
+        from brainscore_submission.search.layer_maps import (
+            named_layer_map,
+            origin_note,
+            require_whole_map,
+            write_layer_map,
+        )
         from brainscore_submission.search.sketch import Sketch
         from brainscore_submission.search.table import compared, summary, write_tables
         from brainscore_submission.search.workbench import Settings
 
         chosen = {
-            "weights": weights,
+            "weights": _weights_for_listing(model) if list_layers and weights is None else weights,
             "preprocessing": preprocessing,
             "device": device,
             "batch_size": batch_size,
@@ -114,13 +126,15 @@ def layer_search(
         )
         searched = opener.open_suite()
         if write:
-            require_whole_map(_words(areas) or list(searched.areas))
+            source = "the recordings" if recordings else "the benchmarks"
+            require_whole_map(_words(areas) or list(searched.areas), list(searched.areas), source)
         with downloading(terminal) as progress:
             opened = opener.open_model(progress=progress)
         if list_layers:
             _list_layers(opened, _words(layers), _words(kind), every, as_json, terminal)
             return
         given = named_layer_map(opened, compare) if compare else {}
+        given_by = origin_note(opened, compare) if compare else None  # now: --write may replace the map
         with _watching(terminal) as watcher:
             options = Options(
                 areas=tuple(_words(areas)),
@@ -143,12 +157,13 @@ def layer_search(
         map_path, map_name = write_layer_map(result) if write else (None, None)
         if as_json:
             facts = summary(result) | {"compared": json.loads(against.to_json(orient="records"))}
+            facts |= {"compared_with": given_by}
             facts |= {"files": [str(path) for path in paths], "layer_map": str(map_path) if map_path else None}
             terminal.out.write(json.dumps(facts, ensure_ascii=False) + "\n")
             return
-        _print(terminal, result, against, [*paths, *([map_path] if map_path else [])])
-        if map_name:
-            terminal.console.print(_how_to_use(result, model, map_name), soft_wrap=True)
+        _print(terminal, result, against, given_by, [*paths, *([map_path] if map_path else [])])
+        if map_name or set(result.choices) == set(searched.areas):
+            terminal.console.print(_how_to_use(result, opener, map_name), soft_wrap=True, highlight=False, markup=False)
 
 
 def draw(result: SearchResult, committed: Mapping[str, str]) -> list[Path]:
@@ -207,12 +222,16 @@ def _watching(terminal: Terminal) -> Iterator[Watcher]:
         )
 
 
-def _print(terminal: Terminal, result: SearchResult, against: pd.DataFrame, paths: list[Path]) -> None:
+def _print(
+    terminal: Terminal, result: SearchResult, against: pd.DataFrame, given_by: str | None, paths: list[Path]
+) -> None:
     from rich.console import Console
 
     parts: list[Any] = [Text(_title(result), style="bold"), _choices(result)]
     if not against.empty:
         parts.append(_comparison(against))
+    if given_by:
+        parts.append(Text(given_by))
     parts += [Text(line, style="dim") for line in (*_footnotes(result), *result.notes)]
     parts += [Text(str(path), style="dim") for path in paths]
     Console(file=terminal.out).print(Group(*parts))
@@ -283,12 +302,40 @@ def _footnotes(result: SearchResult) -> list[str]:
     return notes
 
 
-def _how_to_use(result: SearchResult, model: str, map_name: str) -> str:
-    """The command that evaluates the model with the map that was written."""
-    behavior = result.choices.get("behavior")
-    named = "" if map_name == "paper" else f" --layer-map {map_name}"
-    readout = f" --layers behavior={behavior.layer}" if behavior and result.model.card.behavior_layer is None else ""
-    return f"Evaluate with it: python evaluate.py --model {model}{named}{readout}"
+def _how_to_use(result: SearchResult, searched: Opener, map_name: str | None) -> str:
+    """The command that evaluates the model with what was chosen: the options of the search, the map if it was written.
+
+    A layer map holds the four areas, so the layer for behaviour is named beside it.
+    """
+    layers = {area: choice.layer for area, choice in result.choices.items() if not map_name or area == "behavior"}
+    on_the_card = result.model.card.behavior_layer
+    if "behavior" in result.suite.areas and on_the_card is None:
+        layers.setdefault("behavior", "<layer>")
+    elif layers.get("behavior") == on_the_card:
+        layers.pop("behavior", None)
+    words = ["python", "evaluate.py", "--model", searched.model, *_suite_options(searched)]
+    for name, value in searched.options:
+        words += [f"--{name.replace('_', '-')}", str(value)] if value not in (None, *_USUAL.get(name, ())) else []
+    words += ["--layer-map", map_name] if map_name not in (None, "paper") else []
+    words += ["--layers", ",".join(f"{area}={layer}" for area, layer in layers.items())] if layers else []
+    return f"Evaluate with it: {shlex.join(words)}"
+
+
+def _suite_options(searched: Opener) -> list[str]:
+    if searched.recordings:
+        metric = [] if searched.metric == "pls" else ["--metric", searched.metric]
+        return ["--recordings", searched.recordings, *metric]
+    if searched.benchmarks:
+        return [word for benchmark in searched.benchmarks for word in ("--benchmark", benchmark)]
+    return ["--suite", searched.suite]
+
+
+def _weights_for_listing(model: str) -> str | None:
+    """Random weights, rather than a download, where the model's own are not on this machine."""
+    from brainscore_submission.models import describe
+    from brainscore_submission.plugin.fetching import is_present
+
+    return None if is_present(describe(model)) else "untrained"
 
 
 def _list_layers(
@@ -297,15 +344,16 @@ def _list_layers(
     """The candidates of a network, and how many modules were left out for what."""
     from rich.console import Console
 
-    from brainscore_submission.search.candidates import choose
+    from brainscore_submission.search.candidates import choose, same_values_in_words
     from brainscore_submission.search.grams import survey_recorder
 
     size = model.card.preprocessing.input_px
-    found = survey_recorder(model.recorder(None), (3, size, size))
+    found = survey_recorder(model.recorder(None), (3, size, size), patterns)
     chosen = choose(found, patterns, kinds, every)
     if as_json:
         rows = [_as_row(candidate) for candidate in chosen]
-        terminal.out.write(json.dumps({"layers": rows, "left_out": dict(found.left_out)}) + "\n")
+        facts = {"layers": rows, "left_out": dict(found.left_out), "untrained": bool(model.origin.get("untrained"))}
+        terminal.out.write(json.dumps(facts) + "\n")
         return
     table = Table(Column("layer", overflow="fold"), "kind")
     for column in ("shape", "features", "depth"):
@@ -314,7 +362,10 @@ def _list_layers(
         row = _as_row(candidate)
         shape = "x".join(map(str, row["shape"]))
         table.add_row(row["layer"], "+".join(row["kinds"]), shape, f"{row['n_features']:,}", f"{row['depth']:.1%}")
-    Console(file=terminal.out).print(Group(table, *(Text(line, style="dim") for line in _left_out(found.left_out))))
+    lines = [*same_values_in_words(found, patterns, chosen), *_left_out(found.left_out)]
+    if model.origin.get("untrained"):
+        lines.append("UNTRAINED: which layers have the same values may depend on the random weights.")
+    Console(file=terminal.out).print(Group(table, *(Text(line, style="dim") for line in lines)))
 
 
 def _as_row(candidate: Candidate) -> dict[str, Any]:
@@ -332,7 +383,7 @@ def _left_out(reasons: Mapping[str, str]) -> list[str]:
     by_reason: dict[str, list[str]] = {}
     for layer, reason in reasons.items():
         same = reason.startswith(("the same values as", "another name of"))
-        by_reason.setdefault("a duplicate of an earlier layer" if same else reason, []).append(layer)
+        by_reason.setdefault("a duplicate of another layer" if same else reason, []).append(layer)
     return [f"left out: {len(layers)} modules, {reason} ({layers[0]})" for reason, layers in by_reason.items()]
 
 

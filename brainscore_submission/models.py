@@ -42,7 +42,7 @@ class Model:
     network : nn.Module
     origin : of the weights, JSON-able
     layer_map : area -> layer, behaviour apart (that layer is on the card)
-    layer_map_name : "paper", another name, or the file it came from
+    layer_map_name : "paper", another name, the file it came from, or "searched on <suite> <day>"
     device : "cpu" or "cuda[:i]"
     batch_size : images in a forward pass
     precision : of the forward pass
@@ -216,6 +216,32 @@ def layer_map_names(card: Card) -> list[str]:
     return [name or DEFAULT_LAYER_MAP for name in names]
 
 
+def search_of(path: Path) -> str | None:
+    """Which layer search wrote a layer map, from the record beside it; None if none did.
+
+    Returns
+    -------
+    str, for example "searched on demo 2026-11-21 (UNTRAINED, SIMULATED)"
+    """
+    origin = origin_path(path)
+    if not origin.is_file():
+        return None
+    try:
+        facts = json.loads(origin.read_text(encoding="utf-8"))
+        chosen = {area: facts["choices"][area]["layer"] for area in AREAS}
+        marks = [mark for mark in ("untrained", "simulated") if facts[mark]]
+        name = f"searched on {facts['suite']} {facts['created'][:10]}"
+    except (ValueError, LookupError, TypeError):
+        return f"searched ({origin} cannot be read)"
+    name += f" ({', '.join(marks).upper()})" if marks else ""
+    return name if chosen == read_layer_map(path) else f"{name}, then changed by hand"
+
+
+def origin_path(path: Path) -> Path:
+    """Where a layer search leaves the record of a layer map that it wrote."""
+    return path.parent / "origins" / path.name
+
+
 def models() -> list[Card]:
     """The cards that ship."""
     return all_cards()
@@ -282,7 +308,8 @@ def _committed(
         if not set(needed) & set(AREAS):
             return card, given, "given" if layers else "none"
         raise UserError(_no_layer_map(card, layer_map))
-    return card, {**read_layer_map(path), **given}, f"{layer_map} with {', '.join(given)} given" if given else layer_map
+    named, name = read_layer_map(path), search_of(path) or layer_map
+    return card, {**named, **given}, f"{name} with {', '.join(given)} given" if given else name
 
 
 def _no_layer_map(card: Card, name: str) -> str:

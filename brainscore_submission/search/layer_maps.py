@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..models import Model, layer_map_names, layer_map_path
+from ..models import Model, layer_map_names, layer_map_path, origin_path, search_of
 from ..plugin.commitment import AREAS, checked_layer_map, read_layer_map
 from ..plugin.errors import UserError, suggest
 from ..records import _write_atomically
@@ -20,7 +21,6 @@ from .table import summary
 if TYPE_CHECKING:
     from ..layer_search import SearchResult
 
-ORIGINS = "origins"
 SEARCHED = "searched"
 
 
@@ -32,16 +32,40 @@ def named_layer_map(model: Model, name: str) -> dict[str, str]:
     UserError
         If there is no such map.
     """
+    behavior = {"behavior": model.card.behavior_layer} if model.card.behavior_layer else {}
+    return {**read_layer_map(_find(model, name)), **behavior}
+
+
+def origin_note(model: Model, name: str) -> str | None:
+    """A line on a layer map, by name or file, that a search has written: it is nobody else's; None for other maps."""
+    path = _find(model, name)
+    search = search_of(path)
+    return f"The given layer map, {path}, was written by a layer search: {search}." if search else None
+
+
+def _find(model: Model, name: str) -> Path:
     path = Path(name) if name.endswith(".json") else layer_map_path(model.card, name)
     if path is None:
         known = layer_map_names(model.card)
         raise UserError(f"model '{model.card.name}' has no layer map '{name}'.{suggest(name, known)}")
-    behavior = {"behavior": model.card.behavior_layer} if model.card.behavior_layer else {}
-    return {**read_layer_map(path), **behavior}
+    return path
 
 
-def require_whole_map(areas: list[str]) -> None:
-    """Refuse, before any work, to write a map that would lack an area."""
+def require_whole_map(areas: Sequence[str], available: Sequence[str], source: str) -> None:
+    """Refuse, before any work, to write a map that would lack an area.
+
+    Parameters
+    ----------
+    areas : to search
+    available : areas that could be searched
+    source : what has those, for the message: "the recordings"
+    """
+    if not set(AREAS) <= set(available):
+        layers = ",".join(f"{area}=<layer>" for area in available)
+        raise UserError(
+            f"--write makes a whole layer map, of {', '.join(AREAS)}, and {source} have only {', '.join(available)}. "
+            f"Leave --write away, and give evaluate.py what is found: --layers {layers}."
+        )
     missing = [area for area in AREAS if area not in areas]
     if missing:
         raise UserError(
@@ -61,12 +85,12 @@ def write_layer_map(result: SearchResult, folder: Path = Path("layer_maps")) -> 
     path : of the map
     name : under which `--layer-map` finds it
     """
-    require_whole_map(list(result.choices))
+    require_whole_map(list(result.choices), list(result.choices), "the scores of this search")
     identifier = result.model.card.identifier
     name = "paper" if _is_free(result, folder) else SEARCHED
     path = folder / (f"{identifier}.json" if name == "paper" else f"{identifier}.{name}.json")
     layer_map = checked_layer_map({area: result.choices[area].layer for area in AREAS}, path.name)
-    _write_json(_origin_path(path), {"layer_map": path.name, **_origin(result)})
+    _write_json(origin_path(path), {"layer_map": path.name, **_origin(result)})
     _write_json(path, layer_map)
     return path, name
 
@@ -77,11 +101,7 @@ def _is_free(result: SearchResult, folder: Path) -> bool:
     own = folder / f"{result.model.card.identifier}.json"
     if given is None and not own.exists():
         return True
-    return own.exists() and _origin_path(own).exists()
-
-
-def _origin_path(path: Path) -> Path:
-    return path.parent / ORIGINS / path.name
+    return own.exists() and origin_path(own).exists()
 
 
 def _origin(result: SearchResult) -> dict:
