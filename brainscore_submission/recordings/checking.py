@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from brainscore_core.metrics import Score
 
 from .behavior import ChoiceBenchmark, check_choices
 from .benchmark import benchmark_id, check_metric
-from .consistency import MIN_STIMULI, ValidRepetitionsConsistency, has_ceiling, reliability
+from .consistency import MIN_STIMULI, ValidRepetitionsConsistency, ceiling_interval, has_ceiling, reliability
 from .findings import Finding, FolderError, count, few
 from .manifest import FILE_NAME
 from .metrics import METRICS
@@ -136,7 +137,9 @@ def _find_ceilings(recordings: Recordings) -> tuple[dict, list[Finding]]:
                 )
             )
             continue
-        ceilings[area] = float(ValidRepetitionsConsistency(values)(recordings.assembly(area)))
+        ceiling = ValidRepetitionsConsistency(values)(recordings.assembly(area))
+        ceilings[area] = float(ceiling)
+        findings += _about_signal(area, ceiling)
         repeated = float(((~np.isnan(values)).sum(axis=2) >= 2).mean())
         if repeated < 0.9:
             findings.append(
@@ -147,6 +150,21 @@ def _find_ceilings(recordings: Recordings) -> tuple[dict, list[Finding]]:
                 )
             )
     return ceilings, findings
+
+
+def _about_signal(area: str, ceiling: Score) -> list[Finding]:
+    """Warn of recordings that may agree with themselves by chance alone."""
+    low, high = ceiling_interval(ceiling.attrs[Score.RAW_VALUES_KEY].values)
+    if float(ceiling) > 0 and low > 0:
+        return []
+    numbers = f"{float(ceiling):.3f} (95 % {low:.3f} to {high:.3f})".replace("-", "−")
+    return [
+        Finding(
+            "warning",
+            f"{area}: ceiling {numbers}: no reliable signal; scores against it mean nothing.",
+            "See that repetitions of one stimulus stand together, in the order of the stimuli; else record more.",
+        )
+    ]
 
 
 def _about_images(recordings: Recordings) -> list[Finding]:
@@ -252,7 +270,11 @@ def _about_choices(recordings: Recordings, ceilings: dict[str, float | None]) ->
         return [error.finding]
     choices = ChoiceBenchmark(recordings, benchmark_id(recordings, "behavior", "i2n"))
     ceilings["behavior"] = float(choices.ceiling)
-    return findings
+    if ceilings["behavior"] > 0:
+        return findings
+    message = f"behavior: ceiling {ceilings['behavior']:.3f}: no reliable signal; scores against it mean nothing."
+    remedy = "See that trials.csv names the right stimuli and choices; else record more."
+    return [*findings, Finding("warning", message.replace("ceiling -", "ceiling −"), remedy)]
 
 
 def _about_origin(recordings: Recordings) -> list[Finding]:

@@ -5,6 +5,8 @@ from brainscore_core.metrics import Score
 from brainscore_vision.metrics import Ceiling
 from sklearn.model_selection import ShuffleSplit
 
+from ..uncertainty import median_without_nan, percentiles
+
 MIN_STIMULI = 10  # fewer repeated stimuli than this give no ceiling
 
 
@@ -90,6 +92,24 @@ def has_ceiling(values: np.ndarray) -> bool:
     """
     repeated = (~np.isnan(values)).sum(axis=2) >= 2
     return bool((repeated.sum(axis=1) >= MIN_STIMULI).all())
+
+
+def ceiling_interval(raw: np.ndarray, n_resamples: int = 1000) -> tuple[float, float]:
+    """The 95 % interval of an area's ceiling over draws of its neuroids.
+
+    Parameters
+    ----------
+    raw : ndarray of shape (n_splits, n_neuroids), Spearman-Brown corrected; NaN is left out
+    n_resamples : number of draws, with replacement
+
+    Returns
+    -------
+    (low, high)
+    """
+    n_neuroids = raw.shape[1]
+    drawn = np.random.default_rng(0).integers(n_neuroids, size=(n_resamples, n_neuroids))
+    medians = [median_without_nan(split[drawn]) for split in raw]
+    return percentiles(np.nanmean(medians, axis=0))
 
 
 class ValidRepetitionsConsistency(Ceiling):

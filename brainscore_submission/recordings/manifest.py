@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,12 @@ class Manifest:
     exclude_stimuli: tuple[str, ...] = ()
 
 
+# What nothing can be scored without -> the question it answers, and a line that does.
+WANTED = {
+    "visual_degrees": ("how wide were the images, in degrees of visual angle?", "visual_degrees = 8"),
+    "time_window_ms": ("which time after stimulus onset do the responses cover?", "time_window_ms = [70, 170]"),
+    "area": ("where do the neuroids lie?", 'area = "V4"'),
+}
 KEYS = tuple(field.name for field in fields(Manifest) if field.name != "folder")
 
 
@@ -81,15 +88,31 @@ def read_manifest(folder: Path) -> Manifest:
     content = _load(folder)
     unknown = [key for key in content if key not in KEYS]
     if unknown:
-        raise FolderError(f"{FILE_NAME}: unknown key '{unknown[0]}'.", "Known keys:" + suggest(unknown[0], KEYS))
+        known = suggest(unknown[0], KEYS, limit=len(KEYS)).strip()
+        raise FolderError(f"{FILE_NAME}: unknown key '{unknown[0]}'.", known)
     if "visual_degrees" not in content:
-        raise FolderError(
-            f"{FILE_NAME}: visual_degrees is missing: how wide were the images, in degrees of visual angle?",
-            "Add a line such as: visual_degrees = 8",
-        )
+        raise missing_keys(["visual_degrees", *_missing_of_responses(content, folder)])
     checked = {key: _READERS.get(key, _text)(key, value, folder) for key, value in content.items()}
     checked.setdefault("name", _name("name", folder.resolve().name, folder))
     return Manifest(folder=folder, **checked)
+
+
+def missing_keys(keys: Sequence[str]) -> FolderError:
+    """The error that asks for keys of `WANTED`, all at once."""
+    questions = " ".join(f"{key} is missing: {WANTED[key][0]}" for key in keys)
+    lines = " and ".join(WANTED[key][1] for key in keys)
+    return FolderError(f"{FILE_NAME}: {questions}", f"Add {'a line' if len(keys) == 1 else 'lines'} such as: {lines}")
+
+
+def _missing_of_responses(content: Mapping[str, Any], folder: Path) -> list[str]:
+    """What else is missing for sure, the responses unread: of all formats NetCDF alone states times, .npy nothing."""
+    given = content.get("responses")
+    files = [folder / given] if isinstance(given, str) else list(folder.glob("responses.*"))
+    suffixes = {file.suffix for file in files}
+    timeless = suffixes and ".nc" not in suffixes and not {"time_window_ms", "time_bins_ms"} & content.keys()
+    tables = "neuroids_table" in content or (folder / "neuroids.csv").exists()
+    homeless = suffixes == {".npy"} and "area" not in content and not tables
+    return ["time_window_ms"] * bool(timeless) + ["area"] * homeless
 
 
 def _load(folder: Path) -> dict[str, Any]:

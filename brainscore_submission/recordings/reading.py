@@ -14,7 +14,7 @@ from .axes import average_window, find_axes, put_in_order
 from .findings import Finding, FolderError, count, few
 from .formats import READERS, Responses, read_responses
 from .images import Image, find_images
-from .manifest import FILE_NAME, Manifest, area_name, read_manifest
+from .manifest import FILE_NAME, Manifest, area_name, missing_keys, read_manifest
 from .tables import complete_neuroids, list_neuroids, list_stimuli, read_trials
 
 
@@ -180,6 +180,9 @@ def _arrange(manifest: Manifest, found: Responses, n_stimuli: int):
     declared = found.axes or manifest.axes
     axes, transposed = find_axes(found.values.shape, n_stimuli, None if stated is None else len(stated), declared)
     values = put_in_order(found.values, axes)
+    if values.ndim != 4 and manifest.time_window_ms is None:
+        homeless = manifest.area is None and (stated is None or "area" not in stated)
+        raise missing_keys(["time_window_ms", *(["area"] if homeless else [])])
     values, window, outside = _one_time_bin(manifest, found, values)
     neuroids = complete_neuroids(stated, len(values), manifest)
     if manifest.area is not None:
@@ -194,11 +197,6 @@ def _one_time_bin(manifest: Manifest, found: Responses, values: np.ndarray):
     if values.ndim == 4:
         return average_window(
             values, found.time_bins_ms or _regular_bins(manifest, values.shape[3]), manifest.time_window_ms
-        )
-    if manifest.time_window_ms is None:
-        raise FolderError(
-            f"{FILE_NAME}: time_window_ms is missing: which time after stimulus onset do the responses cover?",
-            "Add a line such as: time_window_ms = [70, 170]",
         )
     return values, manifest.time_window_ms, None
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -45,6 +46,10 @@ def _noise(values):
     return values
 
 
+def _nothing_but_noise(values):
+    return np.random.default_rng(7).normal(size=values.shape)
+
+
 def _few_repeated(values):
     values[:, 12:, 1:] = np.nan
     return values
@@ -62,6 +67,7 @@ REMARKS = {
     "not square": (lambda folder, toml: _save(folder, "s05.png", (20, 10)), "warning", "1 image not square: s05.png"),
     "transparency": (lambda folder, toml: _save(folder, "s05.png", mode="RGBA"), "warning", "transparency"),
     "a noisy neuroid": (lambda folder, toml: _edit(folder, _noise), "warning", "reliability below 0.3: 2"),
+    "noise alone": (lambda folder, toml: _edit(folder, _nothing_but_noise), "warning", "no reliable signal; scores"),
     "missing": (lambda folder, toml: _edit(folder, _one_missing), "note", "0.1% of the repetitions are missing"),
     "few repeated": (lambda folder, toml: _edit(folder, _few_repeated), "warning", "only 30% of the stimuli"),
     "one repetition": (lambda folder, toml: _edit(folder, lambda values: values[:, :, 0]), "warning", "no ceiling"),
@@ -104,6 +110,15 @@ def test_a_good_folder_draws_no_remark(lab_folder, write_toml):
     shown = _shown(report)
     for fact in ("6 neuroids in V4", "40, 8 degrees wide", "70 to 170 ms", "monkey B", "can be scored"):
         assert fact in shown
+
+
+def test_the_ceiling_of_noise_is_told_with_its_interval(lab_folder):
+    _edit(lab_folder, _nothing_but_noise)
+    report = check(lab_folder)
+    (message,) = [finding.message for finding in report.findings if "no reliable signal" in finding.message]
+    ceiling, low, high = re.fullmatch(r"V4: ceiling (\S+) \(95 % (\S+) to (\S+)\): .*", message).groups()
+    assert float(ceiling.replace("−", "-")) == pytest.approx(report.ceilings["V4"], abs=1e-3)
+    assert float(low.replace("−", "-")) < 0
 
 
 def test_the_histogram_counts_every_neuroid(lab_folder):

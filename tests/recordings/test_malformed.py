@@ -33,7 +33,7 @@ def manifest_is_no_toml(folder, toml):
     (folder / "recordings.toml").write_text("area: V4\n")
 
 
-@broken("unknown key 'visual_degree'.\nKnown keys: Did you mean visual_degrees?")
+@broken("unknown key 'visual_degree'.\nDid you mean visual_degrees")
 def unknown_key(folder, toml):
     toml(folder, visual_degree=8)
 
@@ -41,6 +41,28 @@ def unknown_key(folder, toml):
 @broken("visual_degrees is missing")
 def no_visual_degrees(folder, toml):
     toml(folder, visual_degrees=None)
+
+
+@broken(
+    "visual_degrees is missing: how wide were the images, in degrees of visual angle? time_window_ms is missing: which "
+    "time after stimulus onset do the responses cover? area is missing: where do the neuroids lie?\n"
+    'Add lines such as: visual_degrees = 8 and time_window_ms = [70, 170] and area = "V4"'
+)
+def an_empty_manifest(folder, toml):
+    toml(folder, visual_degrees=None, time_window_ms=None, area=None)
+
+
+@broken("recordings.toml: time_window_ms is missing: which time after stimulus onset do the responses cover? area is ")
+def no_window_and_no_area(folder, toml):
+    toml(folder, time_window_ms=None, area=None)
+
+
+@broken(
+    "recordings.toml: visual_degrees is missing: how wide were the images, in degrees of visual angle?\nAdd a line "
+)
+def no_visual_degrees_with_tables(folder, toml):
+    _areas_of_neuroids(folder, ["V4"] * 6)
+    toml(folder, visual_degrees=None, area=None)
 
 
 @broken("visual_degrees = -8 cannot be used")
