@@ -5,7 +5,6 @@ follow from inner products between stimuli: `cross_validate` replays scikit-lear
 column, stopping rule and iteration limit included, in the space of targets. Splits are the caller's.
 """
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,8 +13,6 @@ import torch
 
 from brainscore_submission.pls_folds import CONSTANT, Folds, Settings
 from brainscore_submission.plugin.errors import UserError
-
-logger = logging.getLogger(__name__)
 
 FOLD_BYTES = 2**30  # folds run together as long as their targets fit in this
 
@@ -49,7 +46,6 @@ def cross_validate(
     tol: float = 1e-6,
     max_iter: int = 500,
     device: str = "cpu",
-    converged: bool = False,
 ) -> Predictivity:
     """Fit PLS on the training stimuli of every split and correlate its predictions on the test stimuli.
 
@@ -62,9 +58,6 @@ def cross_validate(
     splits : sequence of (train, test), integer indices of stimuli
     n_components, tol, max_iter : scikit-learn's, and its and Brain-Score's defaults
     device : "cpu" or "cuda[:i]"; float64 on both
-    converged : bool
-        Use the exact dominant eigenvector for each component instead of stopping where scikit-learn stops. This is the
-        mathematical PLS2, *not* Brain-Score's number: a neuroid's r moves by up to .02, a score by up to 3e-4.
 
     Returns
     -------
@@ -77,7 +70,7 @@ def cross_validate(
     """
     gram, targets = _check_inputs(gram, targets)
     splits = [_check_split(split, len(gram), n_components) for split in splits]
-    settings = Settings(n_components, tol, max_iter, converged)
+    settings = Settings(n_components, tol, max_iter)
     kernel = torch.from_numpy(gram).to(device)
     rotated, basis = _rotate_to_rank(targets)
     group_size = max(1, FOLD_BYTES // (3 * rotated.nbytes))
@@ -95,32 +88,6 @@ def cross_validate(
             notes.setdefault(note, []).append(first + index)
     r = np.stack([pearson(p, targets[test]) for p, (_, test) in zip(predictions, splits, strict=True)])
     return Predictivity(r, predictions, np.concatenate(n_iterations), _say(notes, len(splits)))
-
-
-def fit_predict(gram_train, gram_test_train, y_train, **options) -> np.ndarray:
-    """Fit PLS on training stimuli and predict the targets of others.
-
-    Parameters
-    ----------
-    gram_train : ndarray of shape (n_train, n_train)
-    gram_test_train : ndarray of shape (n_test, n_train)
-        Both of features that had the same mean subtracted (whichever: centring on the training stimuli is done here).
-    y_train : ndarray of shape (n_train, n_targets)
-    **options : `n_components`, `tol`, `max_iter`, `device`, `converged` of `cross_validate`
-
-    Returns
-    -------
-    ndarray of shape (n_test, n_targets)
-    """
-    n_train, n_test = len(gram_train), len(gram_test_train)
-    # Test stimuli never multiply each other, so that corner may stay empty.
-    gram = np.block([[gram_train, gram_test_train.T], [gram_test_train, np.zeros((n_test, n_test))]])
-    targets = np.concatenate([y_train, np.zeros((n_test, y_train.shape[1]))])
-    split = np.arange(n_train), np.arange(n_train, n_train + n_test)
-    result = cross_validate(gram, targets, [split], **options)
-    for note in result.notes:
-        logger.warning(note)
-    return result.prediction[0]
 
 
 def pearson(prediction, target) -> np.ndarray:

@@ -10,7 +10,7 @@ from brainscore_submission.plugin.card import card_toml, load_card
 from brainscore_submission.plugin.checkpoint import load_network
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.plugin.preprocessing import load_pixels, normalise
-from brainscore_submission.plugin.timm_card import timm_card, timm_preprocessing
+from brainscore_submission.plugin.timm_card import timm_card
 
 # One of each way timm prepares images: centre crop, no crop, squashed, bilinear, other mean.
 PREPARED = ["resnet18.a1_in1k", "crossvit_18_dagger_408.in1k", "vit_base_patch16_siglip_224.webli", "mixer_b16_224"]
@@ -33,8 +33,9 @@ def test_images_are_prepared_as_timm_prepares_them(name, photo):
 
 
 def test_a_network_is_prepared_for_as_its_card_says():
-    card = timm_card("resnet18.a1_in1k")
-    assert timm_preprocessing(timm.create_model("resnet18.a1_in1k")) == card.preprocessing
+    prepared = timm_card("resnet18.a1_in1k").preprocessing
+    config = timm.data.resolve_model_data_config(timm.create_model("resnet18.a1_in1k"))
+    assert (prepared.crop_px, prepared.mean, prepared.std) == (config["input_size"][1], config["mean"], config["std"])
 
 
 def test_name_without_tag_is_timms_default():
@@ -64,7 +65,7 @@ def test_model_without_trained_weights_has_no_source():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("resnt18", r"timm knows no model 'resnt18'\. Did you mean resnet18\?"),
+        ("resnt18", r"timm knows no model 'resnt18'\. Did you mean resnet18\b"),
         (
             "resnet18.a9_in1k",
             r"timm knows no weights 'a9_in1k' of resnet18\. Did you mean a\d_in1k\? Available: a1_in1k",

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import timm
-from timm.data import resolve_data_config, resolve_model_data_config
-from torch import nn
+from timm.data import resolve_data_config
 
 from .card import INTERPOLATIONS, Card, Preprocessing, Source, Weights
 from .errors import UserError, suggest
@@ -52,18 +51,6 @@ def timm_card(name: str, behavior_layer: str | None = None) -> Card:
         num_classes=facts.get("num_classes", 1000),
         behavior_layer=behavior_layer,
     )
-
-
-def timm_preprocessing(network: nn.Module) -> Preprocessing:
-    """The preprocessing timm evaluates a network with.
-
-    Parameters
-    ----------
-    network : made by `timm.create_model`
-    """
-    config = getattr(network, "pretrained_cfg", None) or {}
-    name = ".".join(filter(None, (config.get("architecture"), config.get("tag")))) or type(network).__name__
-    return _preprocessing(name, resolve_model_data_config(network))
 
 
 def _pretrained_config(architecture: str, tag: str) -> Any:
