@@ -63,7 +63,10 @@ def model_table(rows: Sequence[tuple[str, str, str, bool, float | None]]) -> Tab
     for name, identifier, training, present, average in rows:
         number = "" if name == identifier else name
         table.add_row(number, f"{identifier}\n[dim]{training}", "here" if present else "–", _number(average))
-    table.caption = f"Avg: {CAVEAT}. weights: here, or fetched on first use. Any timm model: --model timm:<name>."
+    table.caption = (
+        f"Avg: {CAVEAT}. weights: here, or fetched on first use. Any timm model: --model timm:<name>. "
+        "Calibration of the demo suite: --model demo:ground_truth."
+    )
     return table
 
 
@@ -109,12 +112,13 @@ def _area_table(facts: dict[str, Any]) -> Table:
     if facts["published_2022"]:
         rows["paper, private data"] = facts["published_2022"]
     for name, scores in rows.items():
-        table.add_row(name, *(_number(scores.get(area)) for area in areas), _number(scores["average"]))
+        average = scores["average"] if areas == list(AREAS) else None  # of the areas shown, or of none
+        table.add_row(name, *(_number(scores.get(area)) for area in areas), _number(average))
     return table
 
 
 def _footnotes(model: Model, suite: Suite, records: Sequence[Record], facts: dict[str, Any]) -> list[str]:
-    notes = [_hierarchy_line(facts)]
+    notes = [_hierarchy_line(facts)] if set(HIERARCHY_AREAS) <= set(facts["areas"]) else []
     notes += [f"{record.benchmark}: no access, {record.reason}." for record in records if record.reason]
     published = _published(model)
     if published is not None:

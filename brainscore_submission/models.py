@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import timm
 import torch
 from torch import nn
 
@@ -173,7 +174,12 @@ def describe(name: str) -> Card:
         return ground_truth_card()
     if str(name).startswith(TIMM_PREFIX):
         return timm_card(str(name).removeprefix(TIMM_PREFIX))
-    return find_card(name)
+    try:
+        return find_card(name)
+    except UserError as error:
+        if timm.is_model(str(name)):
+            raise UserError(f"'{name}' is a model of timm: --model {TIMM_PREFIX}{name}") from error
+        raise
 
 
 def committed(
@@ -195,6 +201,8 @@ def find_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     available = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if device.startswith("cuda") and available == ["cpu"]:
+        raise UserError(f"unknown device '{device}': torch finds no CUDA device here. Use --device cpu.")
     if device not in available and not (device == "cuda" and len(available) > 1):
         raise UserError(f"unknown device '{device}'.{suggest(device, ['auto', *available])}")
     return device
@@ -296,28 +304,39 @@ def _committed(
         raise UserError(f"unknown area '{unknown[0]}' in --layers.{suggest(unknown[0], [*AREAS, 'behavior'])}")
     if "behavior" in layers:
         card = dataclasses.replace(card, behavior_layer=layers["behavior"])
-    if "behavior" in needed and card.behavior_layer is None:
-        raise UserError(f"model '{_typed(card)}' has no layer for behavior. Give one: --layers …,behavior=<layer>.")
     given = {area: layer for area, layer in layers.items() if area in AREAS}
+    named, name = _named_map(card, layer_map)
+    areas = {**named, **given}
+    known = areas | ({"behavior": card.behavior_layer} if card.behavior_layer else {})
+    lacking = [area for area in (*AREAS, "behavior") if area in needed and area not in known]
+    if lacking and not named:
+        raise UserError(_no_layer_map(card, lacking))
+    if lacking:
+        raise UserError(f"model '{_typed(card)}' has no layer for behavior. Give one: --layers …,behavior=<layer>.")
     if given and set(needed) & set(AREAS) <= set(given):
         return card, given, "given"
+    if not named:
+        return card, given, "given" if layers else "none"
+    return card, areas, f"{name} with {', '.join(given)} given" if given else name
+
+
+def _named_map(card: Card, layer_map: str) -> tuple[dict[str, str], str]:
+    """Area -> layer of a map and what to call it; nothing for a model without the default map."""
     if card.architecture == GROUND_TRUTH and layer_map == DEFAULT_LAYER_MAP:
-        return card, dict(zip(AREAS, AREAS, strict=True)) | given, "ground truth"  # its layers bear the areas' names
+        return dict(zip(AREAS, AREAS, strict=True)), "ground truth"  # its layers bear the areas' names
     path = Path(layer_map) if layer_map.endswith(".json") else layer_map_path(card, layer_map)
-    if path is None:
-        if not set(needed) & set(AREAS):
-            return card, given, "given" if layers else "none"
-        raise UserError(_no_layer_map(card, layer_map))
-    named, name = read_layer_map(path), search_of(path) or layer_map
-    return card, {**named, **given}, f"{name} with {', '.join(given)} given" if given else name
+    if path is not None:
+        return read_layer_map(path), search_of(path) or layer_map
+    if layer_map == DEFAULT_LAYER_MAP:
+        return {}, layer_map
+    raise UserError(
+        f"model '{_typed(card)}' has no layer map '{layer_map}'.{suggest(layer_map, layer_map_names(card))}"
+    )
 
 
-def _no_layer_map(card: Card, name: str) -> str:
-    names = layer_map_names(card)
-    if names:
-        return f"model '{card.name}' has no layer map '{name}'.{suggest(name, names)}"
+def _no_layer_map(card: Card, lacking: Sequence[str]) -> str:
     return (
-        f"model '{_typed(card)}' has no layer map. Give one, --layers V1=…,V2=…,V4=…,IT=…,behavior=…, "
+        f"model '{_typed(card)}' has no layer map. Give one, --layers {','.join(f'{area}=…' for area in lacking)}, "
         f"or search one: python -m analysis.layer_search --model {_typed(card)} --suite demo --write"
     )
 

@@ -6,12 +6,14 @@
 How a score is made is in `scoring`, how sure it is in `uncertainty`.
 """
 
+import contextlib
 import dataclasses
 import json
 import math
 import os
 import platform
 import re
+import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -353,17 +355,40 @@ def _sidecar_fault(arrays):
     return None
 
 
+def require_writable(folder):
+    """Make a results folder and see that it can be written to, before hours of computing.
+
+    Raises
+    ------
+    UserError
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+
+
+def _cannot_write(path, error):
+    return UserError(f"cannot write to {path}: {error.strerror or error}. Give another folder, --results.")
+
+
 def _write_atomically(path, write):
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # its folder may not exist
+            temporary.unlink()
 
 
 def versions() -> dict[str, str]:

@@ -22,7 +22,7 @@ from .engines import Fitted, GramPredictivity, fit_engine, require_engine
 from .models import Model
 from .plugin.errors import UserError, suggest
 from .recording import Recorder
-from .records import Record, RecordError, Sidecar, record_path, versions
+from .records import Record, RecordError, Sidecar, record_path, require_writable, versions
 from .requests import Budget, Request
 
 logger = logging.getLogger(__name__)
@@ -95,7 +95,13 @@ def score_suite(model: Model, suite: Suite, options: Options) -> list[Record]:
     todo = {leaf: area for leaf, area in suite.leaves.items() if leaf not in kept}
     if options.rerun == "never":
         todo = {}
+    if kept:
+        options.watcher.stage(
+            f"{len(kept)} of {len(suite.leaves)} scores are there already; --rerun all makes them anew"
+        )
     jobs, refused = _load_jobs(todo, model, suite, options)
+    if jobs:
+        require_writable(options.results)
     made = [*refused, *_score_jobs(jobs, model, suite, options)]
     records = kept | {record.benchmark: record for record in made}
     return [records[leaf] for leaf in suite.leaves if leaf in records]
@@ -137,8 +143,12 @@ def _kept_records(model: Model, suite: Suite, options: Options) -> dict[str, Rec
         if area not in AREAS:  # a benchmark given by id, which said itself which area it is about
             area = record.area
         fresh = record.fingerprint == record_fingerprint(model, suite, area, options.engine)
-        if options.rerun == "never" and not fresh:
-            logger.warning("%s is shown as recorded, from other weights, layers, data or versions", leaf)
+        if not fresh and record.status == "scored":
+            logger.warning(
+                "%s: %s, from other weights, layers, data or versions",
+                leaf,
+                "shown as recorded" if options.rerun == "never" else "replaces a record (--results elsewhere keeps it)",
+            )
         if options.rerun == "never" or (fresh and record.status == "scored"):
             kept[leaf] = record
     return kept
@@ -157,6 +167,8 @@ def _load_jobs(todo: dict[str, str], model: Model, suite: Suite, options: Option
             refused.append(_refusal(identifier, area, str(error), model, suite, options))
             continue
         area = _area_of(benchmark, area)
+        if model.layer_of(area) is None:
+            raise UserError(f"{identifier} needs a layer for {area}: give one, --layers {area}=<layer>.")
         jobs.append(Job(identifier, area, fit_engine(benchmark, options.engine, model.device)))
     return jobs, refused
 
@@ -232,7 +244,7 @@ def _score_one(
         formula=fields["formula"],
     )
     fields["engine"] = job.fitted.engine
-    fields["notes"] = tuple(job.fitted.metric.predictivity.notes) if job.fitted.metric else ()
+    fields["notes"] = (*_notes_on_ceiling(score), *(job.fitted.metric.predictivity.notes if job.fitted.metric else ()))
     fields["seconds"] = {"scoring": round(time.perf_counter() - started, 3)}
     return fields, sidecar
 
@@ -271,13 +283,21 @@ def _numbers(score: Any, job: Job) -> dict[str, Any]:
         **_sizes(job.fitted.benchmark),
     }
     c = None if ceiling is None or getattr(job.fitted.benchmark, "unceiled", False) else _value(ceiling)
-    if c is None or not np.isfinite(c):
+    if c is None or not np.isfinite(c) or c <= 0:  # below 0 the recordings do not agree with themselves
         return numbers | {"formula": "r"}
     numbers |= {"score": _value(score), "ceiling": c, "ceiling_error": _error(ceiling)}
     if hasattr(job.fitted.benchmark, "_similarity_metric"):
         return numbers | _both_formulas(r, r_error, c)
     return numbers | {"score_2022": _value(score), "score_error": _error(score), "score_2022_error": _error(score),
                       "formula": "r/sqrt(c)"}  # fmt: skip
+
+
+def _notes_on_ceiling(score: Any) -> tuple[str, ...]:
+    ceiling = score.attrs.get("ceiling")
+    c = None if ceiling is None else _value(ceiling)
+    if c is None or c > 0:
+        return ()
+    return (f"the ceiling is {c:.3f}: the recordings hold no reliable signal, so there is no score",)
 
 
 def _both_formulas(r: float, r_error: float | None, c: float) -> dict[str, Any]:

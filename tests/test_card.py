@@ -236,4 +236,5 @@ def test_every_card_key_is_read():
 
 
 def test_suggestion_lists_no_more_than_asked():
-    assert suggest("b", "abcd", limit=2) == " Did you mean b? Available: a, b, …"
+    assert suggest("b", "abcd", limit=2) == " Did you mean b?"
+    assert suggest("x", "abcd", limit=2) == " Available: a, b, …"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from brainscore_submission.benchmarks import NoAccess
 from brainscore_submission.cli import EVALUATE_HELP, run
 from brainscore_submission.cli import evaluate as evaluate_command
 
@@ -108,6 +109,7 @@ def test_kill_minus_9_then_the_same_command_gives_the_uninterrupted_table(evalua
         (["--model", "demo:ground_truth", "--benchmark", "demo.V3-pls"], 1, "unknown benchmark 'demo.V3-pls'"),
         (["--model", "991", "--weights", "absent.pt", "--suite", "demo"], 1, "absent.pt"),
         (["--model", "991", "--recordings", "absent"], 1, "absent"),
+        ([*GROUND_TRUTH, "--benchmark", "demo.V1-pls"], 1, "give one of --suite, --benchmark, not several"),
         ([], 2, "--model 991"),
         (["--model", "991", "--batch-size", "0"], 2, "batch-size"),
     ],
@@ -122,6 +124,26 @@ def test_wrong_input_is_one_or_two_lines_and_an_exit_code(evaluate_here, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+def test_a_results_folder_that_cannot_be_written_is_refused_before_the_recording(evaluate_here):
+    code, out, err = evaluate_here(
+        "--model", "demo:ground_truth", "--benchmark", "demo.V1-pls", "--results", "/dev/null/r"
+    )
+    assert (code, out) == (1, "")
+    assert "error: cannot write to /dev/null/r: Not a directory" in err
+    assert "recording" not in err
+
+
+def test_where_nothing_could_be_scored_the_exit_code_says_so(evaluate_here, monkeypatch):
+    def refuse(identifier, suite):
+        raise NoAccess("no internet connection")
+
+    monkeypatch.setattr("brainscore_submission.scoring.load", refuse)
+    code, out, err = evaluate_here("--model", "demo:ground_truth", "--benchmark", "MajajHong2015public.IT-pls")
+    assert code == 1
+    assert "no access" in out
+    assert "error: nothing was scored: no internet connection. --suite demo needs no data." in err
+
+
 def test_a_wrong_model_ends_the_program_with_one_line(evaluate):
     done = evaluate("--model", "992", check=1)
     assert done.stderr.count("\n") <= 2 and "Did you mean 991?" in done.stderr
@@ -132,6 +154,9 @@ def test_models_are_listed_with_published_averages(evaluate):
     done = evaluate("--list-models", check=0)
     for text in ("991", "1084", "1095", "1057", "0.488", "crossvit_18_dagger_408_rotation_adv_color"):
         assert text in done.stdout
+    listed = json.loads(evaluate("--list-models", "--json", check=0).stdout)["models"]
+    averages = {model["name"]: model["published_average"] for model in listed}
+    assert averages["1057"] == pytest.approx(0.442, abs=5e-4)
 
 
 @pytest.mark.parametrize("command", [[], ["evaluate"], ["package"], ["check"], ["weights"], ["recordings", "check"]])

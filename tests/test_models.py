@@ -80,11 +80,16 @@ def test_a_layer_map_written_into_the_current_folder_comes_first(tmp_path, monke
         ({"name": "991", "preprocessing": "crop225"}, "unknown preprocessing 'crop225'. Did you mean crop224"),
         ({"name": "991", "device": "cuda:99"}, "unknown device 'cuda:99'"),
         ({"name": "991", "layers": {"V3": "norm"}}, "unknown area 'V3' in --layers"),
-        ({"name": "timm:resnet10t"}, "has no layer for behavior. Give one"),
-        ({"name": "timm:resnet10t", "areas": ["V1"]}, "has no layer map. Give one, --layers"),
+        ({"name": "resnet18"}, "'resnet18' is a model of timm: --model timm:resnet18"),
+        (
+            {"name": "timm:resnet10t", "layers": {**RESNET, "behavior": "fc"}, "layer_map": "nowhere"},
+            "has no layer map 'nowhere'",
+        ),
+        ({"name": "timm:resnet10t"}, "has no layer map. Give one, --layers V1=…,V2=…,V4=…,IT=…,behavior=…, or"),
+        ({"name": "timm:resnet10t", "areas": ["V4"]}, "has no layer map. Give one, --layers V4=…, or"),
         (
             {"name": "timm:resnet10t", "layers": {"V1": "layer1", "behavior": "fc"}},
-            "has no layer map. Give one, --layers",
+            "has no layer map. Give one, --layers V2=…,V4=…,IT=…, or",
         ),
         (
             {"name": "timm:resnet10t", "layers": {**RESNET, "IT": "layer5", "behavior": "fc"}},
@@ -140,7 +145,7 @@ def test_what_brainscore_keeps_by_identifier_is_never_shared(tiny_card):
 
 
 def test_a_model_without_a_behavior_layer_says_how_to_give_one():
-    with pytest.raises(UserError, match="no layer for behavior.*behavior=<layer>"):
+    with pytest.raises(UserError, match="Give one, --layers behavior=…, or"):
         open_model("timm:resnet10t", weights="untrained", layers=RESNET)
 
 

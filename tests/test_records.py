@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.records import Record, RecordError, Sidecar, read_folder, versions
 
 
@@ -65,7 +66,7 @@ def test_an_interrupted_write_leaves_the_old_record_whole(tmp_path, monkeypatch)
         raise OSError("no space left on device")
 
     monkeypatch.setattr("os.fsync", full_disk)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(UserError, match=r"cannot write to .*json: no space left on device\. Give another folder"):
         a_record(score=0.5).write(tmp_path)
     assert Record.from_json(path) == a_record()
     assert [file.name for file in path.parent.iterdir()] == [path.name]

@@ -1,11 +1,13 @@
 """Promises of scoring.py: one record a score, kept at once, made again only when something it depends on changed."""
 
+import copy
 import dataclasses
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from brainscore_core.metrics import Score
 
 from brainscore_submission.benchmarks import AREAS, Suite, find_suite
 from brainscore_submission.display import summary
@@ -167,7 +169,7 @@ def test_records_shown_under_never_keep_their_marks(model, demo, tmp_path, caplo
     score_suite(model, suite, options)
     trained = dataclasses.replace(model, origin={"sha256": "0" * 64, "untrained": False})
     records = score_suite(trained, suite, dataclasses.replace(options, rerun="never"))
-    assert "demo.V1-pls is shown as recorded, from other weights" in caplog.text
+    assert "demo.V1-pls: shown as recorded, from other weights" in caplog.text
     assert summary(trained, suite, records)["untrained"]
 
 
@@ -179,6 +181,20 @@ def test_a_benchmark_of_an_area_that_no_suite_names_is_scored_once(model, demo, 
     images_shown.clear()
     assert score_suite(model, suite, Options(results=tmp_path)) == [record]
     assert images_shown == []
+
+
+def test_a_ceiling_below_zero_gives_no_score_and_says_why(model, demo, tmp_path):
+    def noise():
+        benchmark = copy.copy(demo.loaders["demo.V1-pls"]())
+        benchmark._identifier = "lab.V1"  # Brain-Score keeps ceilings by it
+        benchmark._ceiling_func = lambda: Score(-0.1)
+        return benchmark
+
+    (record,) = score_suite(
+        model, Suite("lab", {"V1": ("lab.V1",)}, loaders={"lab.V1": noise}), Options(results=tmp_path)
+    )
+    assert (record.score, record.ceiling, record.formula) == (None, None, "r")
+    assert record.notes[0] == "the ceiling is -0.100: the recordings hold no reliable signal, so there is no score"
 
 
 def test_the_reference_engine_refuses_a_precision_it_does_not_compute_in(model, demo, tmp_path):

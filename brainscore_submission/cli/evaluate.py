@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from ..plugin.errors import UserError
 from .front_end import find_budget, front_end, parse_layers
 from .progress import downloading, watching
 
@@ -34,7 +35,7 @@ Examples:
 
 def evaluate(
     model: Annotated[str, typer.Option(help="991, 1084, 1095, 1057, a card's identifier, or timm:<name>.")] = "",
-    suite: Annotated[str, typer.Option(help="public, demo or competition2022.")] = "public",
+    suite: Annotated[str | None, typer.Option(help="public (default), demo or competition2022.")] = None,
     benchmark: Annotated[list[str] | None, typer.Option(help="A Brain-Score benchmark id; repeatable.")] = None,
     recordings: Annotated[Path | None, typer.Option(help="Folder of your own recordings.")] = None,
     weights: Annotated[str | None, typer.Option(help='A checkpoint file, or "untrained".')] = None,
@@ -58,7 +59,7 @@ def evaluate(
 ) -> None:
     """See `EVALUATE_HELP`, which is the help text."""
     if list_models:
-        models()
+        models(as_json)
         return
     if not model:
         raise typer.BadParameter("give a model, for example --model 991, or --list-models.", param_hint="--model")
@@ -89,19 +90,27 @@ def evaluate(
             terminal.out.write(json.dumps(summary(opened, chosen, records), ensure_ascii=False) + "\n")
         else:
             show(opened, chosen, records, Console(file=terminal.out))
+        if not any(record.status == "scored" for record in records):
+            reasons = sorted({record.reason for record in records if record.reason}) or ["no record is there"]
+            raise UserError(f"nothing was scored: {'; '.join(reasons)}. --suite demo needs no data.")
 
 
-def _choose_suite(suite: str, benchmark: list[str] | None, recordings: Path | None, metric: str) -> Suite:
+def _choose_suite(suite: str | None, benchmark: list[str] | None, recordings: Path | None, metric: str) -> Suite:
     from ..benchmarks import find_suite, single_benchmarks
 
+    given = {"--suite": suite, "--benchmark": benchmark, "--recordings": recordings}
+    if sum(bool(value) for value in given.values()) > 1:
+        raise UserError(f"give one of {', '.join(name for name, value in given.items() if value)}, not several.")
     if recordings is not None:
         from ..recordings import read_recordings, recordings_suite
 
         return recordings_suite(read_recordings(recordings), metric)
-    return single_benchmarks(benchmark) if benchmark else find_suite(suite)
+    return single_benchmarks(benchmark) if benchmark else find_suite(suite or "public")
 
 
-def models() -> None:
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else.")] = False,
+) -> None:
     """List the models: identifier, training, whether the weights are here, the published average."""
     with front_end() as terminal:
         from ..display import model_table
@@ -114,4 +123,9 @@ def models() -> None:
             published = published_model(card.competition_id) if card.competition_id else None
             average = published.average if published else None
             rows.append((card.name, card.identifier, card.training, is_present(card), average))
-        Console(file=terminal.out).print(model_table(rows))
+        if as_json:
+            names = ("name", "identifier", "training", "weights_present", "published_average")
+            listed = [dict(zip(names, row, strict=True)) for row in rows]
+            terminal.out.write(json.dumps({"models": listed}, ensure_ascii=False) + "\n")
+        else:
+            Console(file=terminal.out).print(model_table(rows))

@@ -30,6 +30,7 @@ from .fetching import is_present as is_present
 from .timm_card import timm_card as timm_card
 
 UNTRAINED = "untrained"
+SUFFIXES = (".pt", ".pth", ".tar", ".bin", ".ckpt", ".safetensors")
 WRAPPER_PREFIX = "module."  # put before every key by torch.nn.DataParallel
 NAMED_KEYS = 3
 MSDOS_FOLDER = 0x10
@@ -137,7 +138,7 @@ def _demand_file(path: Path) -> None:
     if path.is_dir():
         raise UserError(f"{path} is a folder; give the checkpoint file itself.")
     if not path.is_file():
-        near = [file.name for file in path.parent.glob("*") if file.is_file()] if path.parent.is_dir() else []
+        near = [file.name for file in path.parent.glob("*") if file.suffix in SUFFIXES] if path.parent.is_dir() else []
         raise UserError(f"{path}: no such checkpoint file.{suggest(path.name, near)}")
 
 

@@ -18,7 +18,7 @@ def suggest(given: object, known: Iterable[object], limit: int = 20) -> str:
     ----------
     given : what the user wrote
     known : what would have been accepted
-    limit : how many known words to list before "…"
+    limit : how many known words to list; of more, the nearest if there are any
 
     Returns
     -------
@@ -34,6 +34,8 @@ def suggest(given: object, known: Iterable[object], limit: int = 20) -> str:
     names = [str(name) for name in known]
     if not names:
         return " None is available."
-    near = difflib.get_close_matches(str(given), names, n=1)
+    near = difflib.get_close_matches(str(given), names, n=5)
+    if near and len(names) > limit:
+        return f" Did you mean {' or '.join(near)}?"
     listed = ", ".join(names[:limit]) + (", …" if len(names) > limit else ".")
     return (f" Did you mean {near[0]}?" if near else "") + f" Available: {listed}"
