@@ -26,6 +26,7 @@ from .plugin.errors import UserError, suggest
 
 ENGINES = {
     "gram": "our PLS from the Gram matrix; other metrics that depend on it only get the surrogate (default)",
+    "converged": "as gram, each component iterated to convergence: PLS by the book, not Brain-Score's number",
     "surrogate": "Brain-Score's own metric on n_stimuli columns with the same Gram matrix",
     "brainscore": "Brain-Score's own code throughout, on raw activations: the reference",
 }
@@ -73,10 +74,10 @@ def fit_engine(benchmark: Any, engine: str, device: str = "cpu") -> Fitted:
     metric = getattr(benchmark, "_similarity_metric", None)
     if engine == "brainscore" or not _depends_on_gram_only(metric):
         return Fitted(benchmark, "features", "brainscore")
-    if engine == "gram" and _is_pls(metric):
+    if engine in ("gram", "converged") and _is_pls(metric):
         benchmark = copy.copy(benchmark)
-        benchmark._similarity_metric = GramPredictivity(metric, device)
-        return Fitted(benchmark, "gram", "gram", benchmark._similarity_metric)
+        benchmark._similarity_metric = GramPredictivity(metric, device, converged=engine == "converged")
+        return Fitted(benchmark, "gram", engine, benchmark._similarity_metric)
     return Fitted(benchmark, "surrogate", "surrogate")
 
 
@@ -89,11 +90,13 @@ class GramPredictivity:
     ----------
     metric : CrossRegressedCorrelation around scikit-learn's PLSRegression(scale=False)
     device : where the PLS runs
+    converged : whether each component is iterated to convergence, where scikit-learn stops early
     """
 
-    def __init__(self, metric: CrossRegressedCorrelation, device: str = "cpu"):
+    def __init__(self, metric: CrossRegressedCorrelation, device: str = "cpu", converged: bool = False):
         self._metric = metric
         self._device = device
+        self._converged = converged
         self.predictivity: Predictivity | None = None
         self.splits: list[tuple[np.ndarray, np.ndarray]] = []
         self.neuroid_order: np.ndarray | None = None
@@ -112,6 +115,7 @@ class GramPredictivity:
             tol=options.tol,
             max_iter=options.max_iter,
             device=self._device,
+            converged=self._converged,
         )
         self._target, self._stimulus_id = target.values, target["stimulus_id"].values.astype(str)
         # Brain-Score sorts neuroids by their id.

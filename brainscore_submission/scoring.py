@@ -244,7 +244,7 @@ def _score_one(
         formula=fields["formula"],
     )
     fields["engine"] = job.fitted.engine
-    fields["notes"] = (*_notes_on_ceiling(score), *(job.fitted.metric.predictivity.notes if job.fitted.metric else ()))
+    fields["notes"] = _notes(score, job)
     fields["seconds"] = {"scoring": round(time.perf_counter() - started, 3)}
     return fields, sidecar
 
@@ -292,12 +292,16 @@ def _numbers(score: Any, job: Job) -> dict[str, Any]:
                       "formula": "r/sqrt(c)"}  # fmt: skip
 
 
-def _notes_on_ceiling(score: Any) -> tuple[str, ...]:
+def _notes(score: Any, job: Job) -> tuple[str, ...]:
+    notes = []
     ceiling = score.attrs.get("ceiling")
-    c = None if ceiling is None else _value(ceiling)
-    if c is None or c > 0:
-        return ()
-    return (f"the ceiling is {c:.3f}: the recordings hold no reliable signal, so there is no score",)
+    if ceiling is not None and _value(ceiling) <= 0:
+        notes.append(
+            f"the ceiling is {_value(ceiling):.3f}: no reliable signal in the recordings, so there is no score"
+        )
+    if job.fitted.engine == "converged":
+        notes.append("PLS by the book, iterated to convergence: not Brain-Score's number")
+    return (*notes, *(job.fitted.metric.predictivity.notes if job.fitted.metric else ()))
 
 
 def _both_formulas(r: float, r_error: float | None, c: float) -> dict[str, Any]:

@@ -95,6 +95,15 @@ def test_the_gram_engine_gives_the_scores_of_brainscores_own_code(model, demo, s
         assert ours.ceiling == theirs.ceiling
 
 
+def test_converged_pls_is_near_brainscores_number_and_says_that_it_is_another(model, demo, scored, tmp_path):
+    records = score_suite(model, only(demo, "V1", "IT"), Options(engine="converged", results=tmp_path / "converged"))
+    for converged, stopped in zip(records, (scored[0], scored[3]), strict=True):
+        assert converged.benchmark == stopped.benchmark
+        assert 0 < abs(converged.raw - stopped.raw) < 5e-3
+        assert converged.engine == "converged"
+        assert converged.notes[0] == "PLS by the book, iterated to convergence: not Brain-Score's number"
+
+
 def test_sidecars_hold_what_resampling_needs(scored, tmp_path):
     sidecar = Sidecar.load(scored[0].path(tmp_path / "results").with_suffix(".npz"))
     assert sidecar.has_stimuli
@@ -194,7 +203,7 @@ def test_a_ceiling_below_zero_gives_no_score_and_says_why(model, demo, tmp_path)
         model, Suite("lab", {"V1": ("lab.V1",)}, loaders={"lab.V1": noise}), Options(results=tmp_path)
     )
     assert (record.score, record.ceiling, record.formula) == (None, None, "r")
-    assert record.notes[0] == "the ceiling is -0.100: the recordings hold no reliable signal, so there is no score"
+    assert record.notes[0] == "the ceiling is -0.100: no reliable signal in the recordings, so there is no score"
 
 
 def test_the_reference_engine_refuses_a_precision_it_does_not_compute_in(model, demo, tmp_path):

@@ -42,7 +42,9 @@ def evaluate(
     layer_map: Annotated[str, typer.Option(help="paper, code_comment, another name, or a JSON file.")] = "paper",
     layers: Annotated[str | None, typer.Option(help="V1=…,V2=…,V4=…,IT=…,behavior=…")] = None,
     preprocessing: Annotated[str | None, typer.Option(help="crop224 or squash224; default the card's.")] = None,
-    engine: Annotated[str, typer.Option(help="gram (ours, exact), surrogate, or brainscore (the reference).")] = "gram",
+    engine: Annotated[
+        str, typer.Option(help="gram (ours, exact), surrogate, converged, or brainscore (the reference).")
+    ] = "gram",
     device: Annotated[str, typer.Option(help="auto, cpu or cuda[:i].")] = "auto",
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images in a forward pass.")] = None,
     precision: Annotated[str, typer.Option(help="float32, tf32, bfloat16 or float16.")] = "float32",
