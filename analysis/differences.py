@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from brainscore_submission.cli import run
+from brainscore_submission.hierarchy import AREAS_WITH_BEHAVIOR
 from brainscore_submission.plugin.errors import UserError, suggest
 from brainscore_submission.records import Sidecar, read_folder
 from brainscore_submission.uncertainty import N_RESAMPLES, paired_difference
@@ -54,7 +55,9 @@ def differences(table: pd.DataFrame, against: str, **options) -> tuple[pd.DataFr
 
 def _pairs(table: pd.DataFrame, against: str) -> Iterator[tuple]:
     """Records of one benchmark, another model's and that of `against`."""
-    kept = table.dropna(subset="sidecar")
+    depth = {area: position for position, area in enumerate(AREAS_WITH_BEHAVIOR)}
+    shallow_to_deep = table.sort_values("area", key=lambda areas: areas.map(depth), kind="stable")
+    kept = shallow_to_deep.dropna(subset="sidecar")
     for _, records in kept.groupby(["suite", "benchmark"], sort=False):
         references = records[records["model"] == against].itertuples()
         yield from ((a, b) for b in references for a in records.itertuples() if a.model != against)

@@ -22,6 +22,7 @@ def test_every_other_model_is_compared_on_every_benchmark_with_neuroids(demo_res
     found, warnings = differences(table, JOINT, n_resamples=200)
     assert warnings == []
     assert len(found) == 4 * 4  # behaviour keeps no neuroids
+    assert list(found["area"].unique()) == ["V1", "V2", "V4", "IT"]
     raw = table.set_index(["benchmark", "model"])["raw"]
     for row in found.itertuples():
         assert row.difference == pytest.approx(raw[row.benchmark, row.model] - raw[row.benchmark, JOINT], abs=1e-6)
