@@ -45,7 +45,7 @@ def test_other_neuroids_are_no_pair_and_named(own_results):
     sidecar = Sidecar.load(path)
     Sidecar(**vars(sidecar) | {"neuroid_id": np.char.add(sidecar.neuroid_id, "x")}).write(path)
     found, (warning,) = differences(read_folder(own_results)[0], JOINT, n_resamples=200)
-    assert list(found["area"]) == ["IT", "V1", "V2"]
+    assert list(found["area"]) == ["V1", "V2", "IT"]
     assert "demo.V4-pls" in warning and "different neuroids" in warning
 
 
