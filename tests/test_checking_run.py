@@ -16,6 +16,7 @@ import pytest
 from brainscore_submission.checking import check, running
 from brainscore_submission.checking.processes import Finished, run_group, without_credentials
 from brainscore_submission.checking.sandbox import Sandbox
+from brainscore_submission.checking.verdict import Verdict
 
 RESNET = """
 import functools
@@ -178,6 +179,7 @@ def test_a_checkpoint_out_of_reach_is_no_fault_of_the_zip_and_any_other_is(said,
     assert (finding.rule, finding.status) == ("loads", status)
     assert re.search(words, finding.message)
     assert ("BRAINSCORE_SUBMISSION_MIRROR=" in finding.remedy) == (status == "unchecked")
+    assert not Verdict("my.zip", None, ("tiny_resnet",), (finding,)).passed  # nothing was proven
 
 
 def test_the_shipped_layer_map_is_recorded_and_a_wrong_layer_named(tmp_path):

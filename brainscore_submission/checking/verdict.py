@@ -50,8 +50,8 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether no rule failed; advice and what could not be checked do not count against it."""
-        return not self.failures
+        """Whether no rule failed and the model was loaded; advice, and what no one can check here, do not count."""
+        return not self.failures and not not_loaded(self.findings)
 
     @property
     def failures(self) -> tuple[Finding, ...]:

@@ -115,8 +115,10 @@ def check(
             terminal.out.write(json.dumps(verdict.as_json(), ensure_ascii=False) + "\n")
         else:
             _show(verdict, terminal.out)
-    if not verdict.passed:
+    if verdict.failures:
         raise UserError(f"{zip_path} would be refused: {len(verdict.failures)} rule(s) failed, named above.")
+    if not verdict.passed:
+        raise UserError(f"{zip_path} is not proven: the model could not be loaded here, see above.")
 
 
 def weights(
