@@ -259,7 +259,8 @@ def test_long_names_are_wrapped_and_never_cut(capsys, monkeypatch):
     verdict = Verdict("a.zip", "abc", ("mine",), (Finding("loads", "unchecked", f"s3://bucket/{name}"),))
     monkeypatch.setattr("brainscore_submission.checking.check", lambda *args, **options: verdict)
     monkeypatch.setenv("COLUMNS", "60")
-    command_line.check(Path("a.zip"))
+    with pytest.raises(UserError, match=r"a\.zip is not proven: the model could not be loaded here"):
+        command_line.check(Path("a.zip"))
     shown = capsys.readouterr().out
     assert "…" not in shown
     assert name in re.sub(r"[\s│]", "", shown)
