@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from .checking.registration import name_problem
+from .plugin.areas import AREAS, BEHAVIOR
 from .plugin.card import Card, Source, Weights, card_toml
 from .plugin.errors import UserError
 from .plugin.files import hash_file, require_writable, whole_file
@@ -34,7 +35,7 @@ model_registry['{name}'] = lambda: get_model('{name}')
 
 def package(
     card: Card,
-    layer_map: Mapping[str, str],
+    layers: Mapping[str, str],
     name: str,
     out: str | Path,
     weights_location: str | Source | None = None,
@@ -45,7 +46,7 @@ def package(
 
     Parameters
     ----------
-    card, layer_map : the model and the layers of its areas
+    card, layers : the model and the layers of its areas and behaviour
     name : identifier on the site and folder of the plugin: new, and without hyphen or space
     out : the zip to write, or a folder to write ``<name>.zip`` into; text that ends in a slash means a folder, which is
         made if it is missing
@@ -64,11 +65,17 @@ def package(
         the name is refused or taken, a layer does not exist, or the weights are untrained or cannot be verified
     """
     _demand_name(name)
-    _demand_layers(card, layer_map)
+    _demand_layers(card, layers)
     source = parse_weights_location(weights_location) if isinstance(weights_location, str) else weights_location
-    packed = replace(card, identifier=name, competition_id=None, weights=_weights(card, source, weights))
+    packed = replace(
+        card,
+        identifier=name,
+        competition_id=None,
+        weights=_weights(card, source, weights),
+        behavior_layer=layers[BEHAVIOR],
+    )
     path = _zip_path(out, name)
-    _write_zip(path, f"{name}/models/{name}", _files(packed, layer_map))
+    _write_zip(path, f"{name}/models/{name}", _files(packed, {area: layers[area] for area in AREAS}))
     return path
 
 
@@ -122,16 +129,16 @@ def _demand_name(name: str) -> None:
         raise UserError(f"{name!r} must begin with a letter and hold no dot. Call it 'model_{plain}'.")
 
 
-def _demand_layers(card: Card, layer_map: Mapping[str, str]) -> None:
+def _demand_layers(card: Card, layers: Mapping[str, str]) -> None:
     from .plugin.checkpoint import build_network
     from .plugin.hooks import module_of
     from .plugin.layer_map import checked_layer_map
 
-    checked_layer_map(dict(layer_map), "layer map")
-    if card.behavior_layer is None:
-        raise UserError(f"model '{card.name}' has no layer for behaviour. State behavior_layer on its card.")
+    checked_layer_map({area: layer for area, layer in layers.items() if area != BEHAVIOR}, "layer map")
+    if BEHAVIOR not in layers:
+        raise UserError(f"model '{card.name}' has no layer for behaviour. Give one: --layers behavior=<layer>.")
     network = build_network(card)
-    for layer in {*layer_map.values(), card.behavior_layer}:
+    for layer in set(layers.values()):
         module_of(network, layer)
 
 

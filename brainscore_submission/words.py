@@ -26,6 +26,15 @@ def duration_in_words(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def words_of(text: str) -> list[str]:
+    """A list as people type it.
+
+    >>> words_of("V1, IT,")
+    ['V1', 'IT']
+    """
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
 def few(names, limit: int = 5) -> str:
     """Name the first few, then say how many more there are.
 
@@ -50,20 +59,37 @@ def count(number: int, noun: str, plural: str | None = None) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"
 
 
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 def parse_bytes(text: str) -> int:
-    """Bytes of a size such as "4GB" or "500 MB".
+    """Bytes of a size such as "4GB" or "500 MB"; a number alone is refused, but for 0.
 
-    >>> parse_bytes("1.5GB")
-    1500000000
+    >>> parse_bytes("1.5GB"), parse_bytes("0")
+    (1500000000, 0)
     """
     number = text.strip().upper().rstrip("KMGTB ")
     unit = text.strip().upper().removeprefix(number).strip()
-    if unit not in _UNITS or not number.replace(".", "", 1).isdigit():
+    if not number.replace(".", "", 1).isdigit() or unit not in ("", *_UNITS):
         raise UserError(f"'{text}' is not a size. Write for example 4GB or 500MB.")
-    return int(float(number) * _UNITS[unit])
+    if not unit and float(number):
+        raise UserError(f"'{text}' is a size without a unit. Did you mean {number}GB?")
+    return int(float(number) * _UNITS.get(unit, 1))
+
+
+def parse_layers(text: str | None) -> dict[str, str]:
+    """Layers as people write them.
+
+    >>> parse_layers("V1=layer1, IT=layer4")
+    {'V1': 'layer1', 'IT': 'layer4'}
+    """
+    if not text:
+        return {}
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    wrong = [area for area, equals, layer in pairs if not equals or not layer.strip()]
+    if wrong:
+        raise UserError(f"--layers: '{wrong[0]}' is not of the form area=layer. Example: V1=layer1,V2=layer2.")
+    return {area.strip(): layer.strip() for area, _, layer in pairs}
 
 
 def few_quoted(names: Iterable[str], limit: int = 3) -> str:

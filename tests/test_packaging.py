@@ -20,12 +20,12 @@ from brainscore_submission.checking.layout import the_plugin
 from brainscore_submission.checking.sources import requirements, undeclared_imports
 from brainscore_submission.checking.verdict import Finding, Verdict
 from brainscore_submission.cli import packaging as command_line
+from brainscore_submission.models.opening import committed_model
 from brainscore_submission.packaging import export_weights, package, parse_weights_location
 from brainscore_submission.plugin.card import Card, Preprocessing, Source, Weights, find_card, load_card
 from brainscore_submission.plugin.errors import UserError
-from brainscore_submission.plugin.layer_map import read_layer_map
 
-LAYERS = {"V1": "layer1", "V2": "layer2", "V4": "layer3", "IT": "layer4"}
+LAYERS = {"V1": "layer1", "V2": "layer2", "V4": "layer3", "IT": "layer4", "behavior": "layer4"}
 LOCATION = "s3:brainscore-storage/brainscore-vision/models/user_1/mine.pt@abc.123"
 PROJECT = Path(__file__).parent.parent
 NAME = "tiny_resnet_of_ours"
@@ -150,7 +150,7 @@ def test_requirements_name_what_is_imported_and_nothing_else(card, tmp_path):
 @pytest.mark.parametrize("number", ["991", "1084", "1095", "crossvit_18_dagger_408_rotation_adv_color"])
 def test_every_card_of_the_paper_is_packed_in_less_than_a_megabyte(number, tmp_path):
     card = find_card(number)
-    layers = read_layer_map(PROJECT / "layer_maps" / f"{card.identifier}.json")
+    _, layers, _ = committed_model(number)
     path = package(card, layers, "paper_model_again", tmp_path)
     assert path.stat().st_size < 1_000_000
     assert check(path, execute=False).passed
@@ -175,9 +175,9 @@ def packed_by_command(card, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "here")
 
     def committed(name, *rest):
-        return replace(card, identifier=f"tiny_{name}", competition_id=int(name)), LAYERS
+        return replace(card, identifier=f"tiny_{name}", competition_id=int(name)), LAYERS, "paper"
 
-    monkeypatch.setattr("brainscore_submission.models.opening.committed", committed)
+    monkeypatch.setattr("brainscore_submission.models.opening.committed_model", committed)
 
     def run(models, out, **options):
         command_line.package(models, "mine", out, **options)
@@ -394,9 +394,9 @@ def test_a_layer_that_does_not_exist_is_refused(card, tmp_path):
     with pytest.raises(UserError, match="layer9"):
         package(card, LAYERS | {"IT": "layer9"}, NAME, tmp_path)
     with pytest.raises(UserError, match="IT"):
-        package(card, {"V1": "layer1", "V2": "layer2", "V4": "layer3"}, NAME, tmp_path)
+        package(card, {area: layer for area, layer in LAYERS.items() if area != "IT"}, NAME, tmp_path)
     with pytest.raises(UserError, match="behaviour"):
-        package(replace(card, behavior_layer=None), LAYERS, NAME, tmp_path)
+        package(card, {area: layer for area, layer in LAYERS.items() if area != "behavior"}, NAME, tmp_path)
 
 
 def test_a_missing_folder_is_named(card, tmp_path):

@@ -1,19 +1,19 @@
 """The five models of the paper, at their real size: card -> zip -> accepted. Random weights stand in for theirs."""
 
+import sys
 import zipfile
-from pathlib import Path
 
 import pytest
 import timm
 import torch
 
-from brainscore_submission.checking import check
-from brainscore_submission.checking.dry_run import dry_run, evaluate_scores
+from brainscore_submission.checking import check, running
+from brainscore_submission.checking.dry_run import evaluate_scores
+from brainscore_submission.checking.sandbox import Sandbox
+from brainscore_submission.models.opening import committed_model
 from brainscore_submission.packaging import package
-from brainscore_submission.plugin.card import all_cards, find_card
-from brainscore_submission.plugin.layer_map import read_layer_map
+from brainscore_submission.plugin.card import all_cards
 
-LAYER_MAPS = Path(__file__).parent.parent / "layer_maps"
 LOCATION = "s3:brainscore-storage/brainscore-vision/models/user_1/stand_in.pt@abc"
 MODELS = [card.identifier for card in all_cards()]
 
@@ -37,8 +37,7 @@ def packed(stand_in, tmp_path, monkeypatch):
     monkeypatch.setenv("BRAINSCORE_SUBMISSION_MIRROR", str(stand_in.parent))
 
     def build(model):
-        card = find_card(model)
-        layers = read_layer_map(LAYER_MAPS / f"{card.identifier}.json")
+        card, layers, _ = committed_model(model)
         return package(card, layers, "paper_model_again", tmp_path, LOCATION, weights=stand_in)
 
     return build
@@ -58,4 +57,6 @@ def test_the_leaderboards_dry_run_gives_the_evaluations_numbers(packed, tmp_path
     with zipfile.ZipFile(packed("991")) as archive:
         archive.extractall(tmp_path)
     plugin = tmp_path / "paper_model_again" / "models" / "paper_model_again"
-    assert dry_run(plugin, plugin.name) == evaluate_scores(plugin, plugin.name)
+    sandbox = Sandbox(tmp_path / "sandbox", sys.executable)
+    scores, findings = running.dry_run(sandbox, sandbox.place(plugin), plugin.name, timeout=3600)
+    assert scores == evaluate_scores(plugin, plugin.name), findings

@@ -1,4 +1,4 @@
-"""The command line: `brainscore-submission evaluate|models|package|check|weights|recordings`.
+"""The command line: `brainscore-submission evaluate|models|search|package|check|weights|recordings`.
 
 `evaluate.py` at the top of the repository calls the same `evaluate`.
 """
@@ -9,16 +9,18 @@ from .evaluate import EVALUATE_HELP, evaluate, models
 from .front_end import run
 from .packaging import check, package, weights
 from .recordings import recordings_app
+from .search import SEARCH_HELP, search_command
 
 __all__ = ["EVALUATE_HELP", "app", "evaluate", "main", "run"]
 
 app = typer.Typer(
-    help="Put a vision model to the brain's test: evaluate, package, check.",
+    help="Put a vision model to the brain's test: evaluate, search, package, check.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 app.command(help=EVALUATE_HELP)(evaluate)
+app.command(help=SEARCH_HELP)(search_command())
 for _command in (models, package, check, weights):
     app.command()(_command)
 app.add_typer(recordings_app, name="recordings")

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from ..asked import Asked
 from ..plugin.errors import UserError
-from .front_end import find_budget, front_end, parse_layers
+from .front_end import front_end, typed_command
 from .progress import downloading, watching
-
-if TYPE_CHECKING:
-    from ..scoring.suites import Suite
 
 EVALUATE_HELP = """
 Evaluate a model on a suite of benchmarks, and print the table with the rho-hierarchy.
@@ -35,6 +33,7 @@ Examples:
 
 def evaluate(
     model: Annotated[str, typer.Option(help="991, 1084, 1095, 1057, a card's identifier, or timm:<name>.")] = "",
+    name: Annotated[str | None, typer.Option(help="What records and tables call it; default the identifier.")] = None,
     suite: Annotated[str | None, typer.Option(help="public (default), demo or competition2022.")] = None,
     benchmark: Annotated[list[str] | None, typer.Option(help="A Brain-Score benchmark id; repeatable.")] = None,
     recordings: Annotated[Path | None, typer.Option(help="Folder of your own recordings.")] = None,
@@ -65,28 +64,34 @@ def evaluate(
         return
     if not model:
         raise typer.BadParameter("give a model, for example --model 991, or --list-models.", param_hint="--model")
+    asked = Asked(
+        model=model,
+        name=name,
+        suite=suite,
+        benchmarks=tuple(benchmark or ()),
+        recordings=recordings and str(recordings),
+        metric=metric,
+        weights=weights,
+        layer_map=layer_map,
+        layers=layers,
+        preprocessing=preprocessing,
+        device=device,
+        batch_size=batch_size,
+        precision=precision,
+        memory=memory,
+        disk=disk,
+        command=typed_command(),
+    )
     with front_end(verbose) as terminal:
-        from ..models.opening import default_cache, open_model
         from ..scoring.display import show, summary
-        from ..scoring.score import Options, score_suite
+        from ..scoring.score import ScoreOptions, score_suite
 
-        chosen = _choose_suite(suite, benchmark, recordings, metric)
+        chosen = asked.open_suite()
         with downloading(terminal) as progress:
-            opened = open_model(
-                model,
-                weights=weights,
-                layer_map=layer_map,
-                layers=parse_layers(layers),
-                preprocessing=preprocessing,
-                device=device,
-                batch_size=batch_size,
-                precision=precision,
-                progress=progress,
-                areas=tuple(chosen.areas),
-            )
-        cache = default_cache()
+            opened = asked.open_model(tuple(chosen.areas), progress)
+        budget = asked.budget(opened.device)
         with watching(terminal) as watcher:
-            options = Options(engine, results, rerun, cache, find_budget(memory, disk, cache, opened.device), watcher)
+            options = ScoreOptions(engine, results, rerun, budget.scratch, budget, asked.command, watcher)
             records = score_suite(opened, chosen, options)
         if as_json:
             terminal.out.write(json.dumps(summary(opened, chosen, records), ensure_ascii=False) + "\n")
@@ -97,31 +102,18 @@ def evaluate(
             raise UserError(f"nothing was scored: {'; '.join(reasons)}. --suite demo needs no data.")
 
 
-def _choose_suite(suite: str | None, benchmark: list[str] | None, recordings: Path | None, metric: str) -> Suite:
-    from ..scoring.suites import find_suite, single_benchmarks
-
-    given = {"--suite": suite, "--benchmark": benchmark, "--recordings": recordings}
-    if sum(bool(value) for value in given.values()) > 1:
-        raise UserError(f"give one of {', '.join(name for name, value in given.items() if value)}, not several.")
-    if recordings is not None:
-        from ..recordings import read_recordings, recordings_suite
-
-        return recordings_suite(read_recordings(recordings), metric)
-    return single_benchmarks(benchmark) if benchmark else find_suite(suite or "public")
-
-
 def models(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else.")] = False,
 ) -> None:
     """List the models: identifier, training, whether the weights are here, the published average."""
     with front_end() as terminal:
-        from ..models.opening import models as cards
+        from ..plugin.card import all_cards
         from ..plugin.fetching import is_present
         from ..scoring.display import model_table
         from ..scoring.published import published_model
 
         rows = []
-        for card in cards():
+        for card in all_cards():
             published = published_model(card.competition_id) if card.competition_id else None
             average = published.average if published else None
             rows.append((card.name, card.identifier, card.training, is_present(card), average))

@@ -1,25 +1,22 @@
-"""What all commands share: errors and exit codes, sizes and layers as people write them."""
+"""What all commands share: errors and exit codes, where things are written, the words that were typed."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
 
 from ..plugin.errors import UserError
-from ..words import parse_bytes
-
-if TYPE_CHECKING:
-    from ..engine.budget import Budget
 
 
 def run(command: Callable[..., Any] | typer.Typer, help_text: str | None = None) -> None:
@@ -35,31 +32,12 @@ def run(command: Callable[..., Any] | typer.Typer, help_text: str | None = None)
         sys.exit(1)
 
 
-def parse_layers(text: str | None) -> dict[str, str]:
-    """Layers as people write them.
-
-    >>> parse_layers("V1=layer1, IT=layer4")
-    {'V1': 'layer1', 'IT': 'layer4'}
-    """
-    if not text:
-        return {}
-    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
-    wrong = [area for area, equals, layer in pairs if not equals or not layer.strip()]
-    if wrong:
-        raise UserError(f"--layers: '{wrong[0]}' is not of the form area=layer. Example: V1=layer1,V2=layer2.")
-    return {area.strip(): layer.strip() for area, _, layer in pairs}
-
-
-def find_budget(memory: str | None, disk: str | None, cache: Path, device: str) -> Budget:
-    """What --memory and --disk allow; half of what is free where they say nothing."""
-    from ..engine.budget import Budget
-
-    default = Budget.default(cache, device)
-    return Budget(
-        parse_bytes(memory) if memory else default.memory_bytes,
-        parse_bytes(disk) if disk else default.disk_bytes,
-        cache,
-    )
+def typed_command() -> str:
+    """The command line as it was typed, for the records that it makes."""
+    program, *words = sys.argv
+    name = Path(program).name
+    typed = [*(("python", name) if name == "evaluate.py" else ("brainscore-submission",)), *words]
+    return shlex.join(typed)
 
 
 @dataclass(frozen=True)

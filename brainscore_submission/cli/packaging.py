@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..plugin.errors import UserError
-from .front_end import front_end, parse_layers
+from ..words import parse_layers
+from .front_end import front_end
 from .progress import downloading
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def package(
 ) -> None:
     """See `PACKAGE_HELP`, which is the help text."""
     with front_end() as terminal:
-        from ..models.opening import committed
+        from ..models.opening import committed_model
         from ..packaging import hashes
         from ..packaging import package as build
 
@@ -76,9 +77,9 @@ def package(
         built = []
         place = out if len(names) == 1 else _folder_of_zips(out, names)
         for one in names:
-            card, areas = committed(one, layer_map, parse_layers(layers))
+            card, committed, _ = committed_model(one, layer_map, parse_layers(layers))
             identifier = name if len(names) == 1 else f"{name}_{card.competition_id or card.identifier}"
-            path = build(card, areas, identifier, place, weights_location, weights=weights)
+            path = build(card, committed, identifier, place, weights_location, weights=weights)
             size = path.stat().st_size
             built.append({"identifier": identifier, "model": one, "path": str(path), "bytes": size, **hashes(path)})
             if not as_json:

@@ -95,7 +95,8 @@ def watching(terminal: Terminal) -> Iterator[Watcher]:
         yield Watcher(
             stage=enter,
             recorded=lambda done, total: advance(stage, done, total),
-            scored=lambda record: terminal.console.print(_one_line(record), highlight=False),
+            planned=lambda lines: terminal.console.print("Plan:", *lines, sep="\n", highlight=False, soft_wrap=True),
+            scored=lambda record, done, total: terminal.console.print(_one_line(record), highlight=False),
         )
 
 
@@ -103,4 +104,4 @@ def _one_line(record: Record) -> str:
     if record.status == "no access":
         return f"{record.benchmark}: no access ({record.reason})"
     value = f"score {record.score:.3f}" if record.score is not None else "unceiled"
-    return f"{record.benchmark}: {value}, r {record.raw:+.3f}"
+    return f"{record.benchmark}: {value}, r {record.measured.raw:+.3f}"

@@ -66,6 +66,7 @@ class Recorder:
     cache : folder for Gram matrices and for the features of an unfinished recording; None keeps nothing on disk
     precision : one of `PRECISIONS`
     progress : callable (images done, images in all), called after each batch
+    fresh : whether Gram matrices that the cache holds are recorded again
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Recorder:
         cache: Path | None = None,
         precision: str = "float32",
         progress: Callable[[int, int], None] | None = None,
+        fresh: bool = False,
     ):
         require_precision(precision)
         self.network = network.to(device).eval()
@@ -89,6 +91,7 @@ class Recorder:
         self.cache = None if cache is None else Path(cache)
         self.budget = budget or Budget.default(self.cache, self.device)
         self.progress = progress
+        self._fresh = fresh
         self._load = load
         self._fingerprint = fingerprint
         self._firings: dict[str, Firing] = {}
@@ -235,7 +238,8 @@ class Recorder:
         sinks = [self._sink(layer, request.hashes, "features") for layer in request.features]
         for layer in request.grams:
             sink = self._sink(layer, request.hashes, "gram")
-            kept = None if self.cache is None else load_gram(self._gram_path(sink), self._meta(sink))
+            known = self.cache is not None and not self._fresh
+            kept = load_gram(self._gram_path(sink), self._meta(sink)) if known else None
             if kept is None:
                 sinks.append(sink)
             else:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..models.model import Model
-from ..models.opening import open_model
+from ..asked import Asked
 from ..plugin.errors import UserError
-from ..scoring.suites import Suite, find_suite, single_benchmarks
 from .scores import LayerScore
-from .workbench import Settings, Task, Workbench
+from .workbench import Task, Workbench
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -23,42 +20,7 @@ TASKS_PER_WORKER = 2
 _ONE_TASK = threading.Lock()  # a worker with several threads has one network, and its hooks are one task's
 
 
-@dataclass(frozen=True)
-class Opener:
-    """What a search is about, in words that any machine can open.
-
-    Parameters
-    ----------
-    model : as in `--model`
-    options : (name, value) pairs of `models.open_model`'s options; files must lie at the same path everywhere
-    suite : name of a suite, or "" with `benchmarks` or `recordings`
-    benchmarks : ids
-    recordings, metric : folder of a lab's own recordings, at the same path everywhere
-    """
-
-    model: str
-    options: tuple[tuple[str, Any], ...] = ()
-    suite: str = ""
-    benchmarks: tuple[str, ...] = ()
-    recordings: str = ""
-    metric: str = "pls"
-
-    def open_model(self, progress: Callable | None = None) -> Model:
-        """Open the model; it needs no layer map."""
-        return open_model(self.model, areas=(), progress=progress, **dict(self.options))
-
-    def open_suite(self) -> Suite:
-        """Open the suite, the benchmarks or the recordings."""
-        if self.recordings:
-            from ..recordings import read_recordings, recordings_suite
-
-            return recordings_suite(read_recordings(self.recordings), self.metric)
-        return single_benchmarks(self.benchmarks) if self.benchmarks else find_suite(self.suite)
-
-
-def run_on_cluster(
-    scheduler: str, opener: Opener, settings: Settings, tasks: Sequence[Task], model: Model
-) -> Iterator[LayerScore]:
+def run_on_cluster(scheduler: str, asked: Asked, tasks: Sequence[Task], bench: Workbench) -> Iterator[LayerScore]:
     """Do tasks on the workers of a scheduler; scores come as tasks end.
 
     A task whose worker dies is done by another one. Gram matrices go to the worker's cache folder: where that is
@@ -67,10 +29,9 @@ def run_on_cluster(
     Parameters
     ----------
     scheduler : address, "tcp://host:8786"
-    opener : Opener
-    settings : Settings
+    asked : what the workers open
     tasks : cut into `TASKS_PER_WORKER` parts a worker
-    model : the model as it is here: workers that find other weights are refused
+    bench : the workbench of this machine: workers that find other weights or other versions are refused
 
     Raises
     ------
@@ -82,25 +43,28 @@ def run_on_cluster(
 
         n_parts = TASKS_PER_WORKER * max(1, len(client.nthreads()))
         parts = [part for task in tasks for part in task.split(n_parts)]
-        futures = client.map(
-            lambda part: work(opener, settings, part, model.fingerprint), parts, retries=RETRIES, pure=False
-        )
+        how = bench.readout_features, bench.preferred, bench.model.fingerprint
+        futures = client.map(lambda part: work(asked, part, *how), parts, retries=RETRIES, pure=False)
         for future in as_completed(futures):
             yield from future.result()
 
 
-def work(opener: Opener, settings: Settings, task: Task, fingerprint: str) -> list[LayerScore]:
+def work(
+    asked: Asked, task: Task, readout_features: int, preferred: tuple[str, ...], fingerprint: str
+) -> list[LayerScore]:
     """Do one task on a worker, which opens model and benchmarks at its first one."""
     with _ONE_TASK:
-        bench = _workbench(opener, settings)
+        bench = _workbench(asked, readout_features, preferred)
         if bench.model.fingerprint != fingerprint:
-            raise UserError(f"a worker's weights of '{opener.model}' are not those of this machine.")
+            raise UserError(f"a worker's weights of '{asked.model}', or its versions of torch and timm, are others.")
         return list(bench.run(task))
 
 
 @lru_cache(maxsize=1)
-def _workbench(opener: Opener, settings: Settings) -> Workbench:
-    return Workbench(opener.open_model(), opener.open_suite(), settings)
+def _workbench(asked: Asked, readout_features: int, preferred: tuple[str, ...]) -> Workbench:
+    model = asked.open_model(areas=())
+    budget = asked.budget(model.device)
+    return Workbench(model, asked.open_suite(), budget, readout_features, preferred, asked.command)
 
 
 def _connect(scheduler: str) -> Client:

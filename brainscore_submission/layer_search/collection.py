@@ -114,16 +114,15 @@ def _stacked(scores: Sequence[LayerScore]) -> np.ndarray | None:
 
 def _to_score(score: LayerScore) -> Callable[[np.ndarray], np.ndarray]:
     """From raw r to the signed score of a benchmark; its ceiling and formula are the same for all layers."""
-    record = score.record
-    if record.ceiling is None:
+    numbers = score.numbers
+    if numbers.ceiling is None:
         return lambda r: r
-    return lambda r: np.copysign(ceiled(r, record.ceiling, record.formula), r)
+    return lambda r: np.copysign(ceiled(r, numbers.ceiling, numbers.formula), r)
 
 
 def _error(score: LayerScore) -> float:
-    error = score.record.raw_error if score.record.score is None else score.record.score_error
-    return error or 0.0
+    return (score.numbers.raw_error if score.numbers.score is None else score.numbers.score_error) or 0.0
 
 
 def _z(score: LayerScore) -> float:
-    return score.record.raw / score.spread if score.spread else float("nan")
+    return score.numbers.raw / score.numbers.raw_spread if score.numbers.raw_spread else float("nan")

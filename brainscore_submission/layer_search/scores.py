@@ -9,7 +9,6 @@ import json
 import logging
 import os
 import re
-import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,12 +25,12 @@ from ..models.model import Model
 from ..plugin.errors import UserError
 from ..plugin.files import write_whole
 from ..plugin.hooks import LOGITS
-from ..scoring import score as scoring
-from ..scoring.recorded_model import RecordedActivations
-from ..scoring.records import Record, RecordError
-from ..scoring.score import Job
+from ..scoring.fast_metrics import Job
+from ..scoring.recorded_model import Recorded, RecordedActivations, rehearse
+from ..scoring.records import Predictivity, Record, set_aside_older
+from ..scoring.score import describe_record, score_job
+from ..scoring.sidecar import RecordError
 from ..scoring.suites import Suite
-from ..scoring.uncertainty import carried_over, percentiles, raw_resamples, resampled_over
 
 logger = logging.getLogger(__name__)
 
@@ -45,11 +44,10 @@ class LayerScore:
 
     Parameters
     ----------
-    record : Record, as `evaluate` writes it; its `engine` says whether the number is exact
+    record : Record, as `evaluate` writes it; its engine says whether the number is exact
     depth : share of the forward pass done when the layer has fired
     kinds, shape : of the layer
     exact : False for a score from a sketch
-    spread : standard deviation of raw r when neuroids and stimuli are drawn anew, None where there are none
     r : for each split and neuroid, neuroids in the order of their ids; None where the benchmark has none
     """
 
@@ -58,7 +56,6 @@ class LayerScore:
     kinds: tuple[str, ...]
     shape: tuple[int, ...]
     exact: bool
-    spread: float | None = None
     r: np.ndarray | None = dataclasses.field(default=None, compare=False)
 
     @property
@@ -70,23 +67,27 @@ class LayerScore:
         return self.record.benchmark
 
     @property
+    def numbers(self) -> Predictivity:
+        return self.record.measured
+
+    @property
     def signed_score(self) -> float:
         """Score with the sign of r, which both formulas lose; raw r of an unceiled benchmark."""
-        value = self.record.raw if self.record.score is None else self.record.score
-        return float(np.copysign(value, self.record.raw))
+        value = self.numbers.raw if self.numbers.score is None else self.numbers.score
+        return float(np.copysign(value, self.numbers.raw))
 
     def write(self, folder: Path) -> Path:
         """Write to its place under a search's folder; the file appears whole or not at all."""
         path = score_path(folder, self.benchmark, self.layer, self.exact)
         fields = {
-            "record": dataclasses.asdict(self.record),
+            "record": json.loads(self.record.to_json()),
             "depth": self.depth,
             "kinds": self.kinds,
             "shape": self.shape,
             "exact": self.exact,
-            "spread": self.spread,
             "r": None if self.r is None else self.r.tolist(),
         }
+        set_aside_older(path)
         # NaN is a neuroid's right to an undefined r; Python reads it back.
         return write_whole(path, json.dumps(fields).encode(), "--results")
 
@@ -95,10 +96,10 @@ class LayerScore:
         """What `write` wrote; None (with a warning) for anything else, to be computed again."""
         try:
             fields = json.loads(path.read_text())
-            record = Record(**fields["record"])
+            record = Record.from_fields(fields["record"])
             r = None if fields["r"] is None else np.array(fields["r"], dtype=float)
             kinds, shape = tuple(fields["kinds"]), tuple(fields["shape"])
-            return cls(record, fields["depth"], kinds, shape, fields["exact"], fields["spread"], r)
+            return cls(record, fields["depth"], kinds, shape, fields["exact"], r)
         except (ValueError, KeyError, TypeError, RecordError) as error:
             logger.warning("scored again: %s: %s", path, error)
             return None
@@ -121,9 +122,7 @@ def applied(sketch: Sketch | None, candidate: Candidate) -> Sketch | None:
 
 def committed(model: Model, area: str, layer: str) -> Model:
     """The model with one area, or behaviour, committed to a layer."""
-    card = dataclasses.replace(model.card, behavior_layer=layer)
-    layer_map = {} if area == "behavior" else {area: layer}
-    return dataclasses.replace(model, card=card, layer_map=layer_map, layer_map_name="search")
+    return dataclasses.replace(model, layers={area: layer}, layer_map="search")
 
 
 def requests_of(job: Job, model: Model, layer: str) -> list[Request]:
@@ -137,13 +136,12 @@ def requests_of(job: Job, model: Model, layer: str) -> list[Request]:
         asked.extend(requests)
         return Recording(matrices={(layer, request.hashes): _noise(request) for request in requests})
 
-    activations = RecordedActivations(model.cache_identifier, answer)
-    candidate = committed(model, job.area, layer).commit(activations)
-    if job.fitted.form != "features":
-        return activations.rehearse(job.fitted.benchmark, candidate, job.fitted.form)
-    activations.form = job.fitted.form
+    recorded, model = Recorded(answer), committed(model, job.area, layer)
+    if job.form != "features":
+        return rehearse(job.benchmark, model.commit, job.form, recorded)
+    candidate = model.commit(RecordedActivations(model.cache_identifier, job.form, recorded))
     with _nothing_kept(), warnings.catch_warnings(action="ignore"):  # of a readout fitted to noise
-        job.fitted.benchmark(candidate)
+        job.benchmark(candidate)
     return asked
 
 
@@ -173,30 +171,34 @@ class LayerScorer:
     model : Model, of any layer map
     suite : Suite that the benchmark belongs to
     job : Job, the benchmark made ready for its engine
+    command : the command line, for the records
     """
 
-    def __init__(self, model: Model, suite: Suite, job: Job):
+    def __init__(self, model: Model, suite: Suite, job: Job, command: str | None = None):
         self.job = job
         self._model = model
         self._suite = suite
-        self._origins: dict[str, dict[str, Any]] = {}
+        self._command = command
+        self._envelopes: dict[str, dict[str, Any]] = {}
 
     def fingerprint(self, layer: str, sketch: Sketch | None) -> str:
         """Of everything a score depends on besides the benchmark: a kept score with another one is stale."""
-        facts = [self._origin(self._engine(sketch))["fingerprint"], layer]
+        facts = [self._envelope(self._engine(sketch))["fingerprint"], layer]
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
     def _engine(self, sketch: Sketch | None) -> str:
-        if self.job.fitted.form == "features":
-            return self.job.fitted.engine
+        if self.job.form == "features":
+            return self.job.engine
         return EXACT if sketch is None else f"gram, sketch of {sketch.columns} columns, seed {sketch.seed}"
 
-    def _origin(self, engine: str) -> dict[str, Any]:
+    def _envelope(self, engine: str) -> dict[str, Any]:
         """What the records of all layers share, as of an arbitrary layer; looked up once, it takes a while."""
-        if engine not in self._origins:
+        if engine not in self._envelopes:
             model = committed(self._model, self.job.area, LOGITS)
-            self._origins[engine] = scoring._origin(self.job.identifier, self.job.area, model, self._suite, engine)
-        return self._origins[engine]
+            self._envelopes[engine] = describe_record(
+                self.job.identifier, self.job.area, model, self._suite, engine, self._command
+            )
+        return self._envelopes[engine]
 
     def from_gram(
         self, candidate: Candidate, stimuli: Sequence[Stimulus], gram: np.ndarray, sketch: Sketch | None = None
@@ -216,51 +218,29 @@ class LayerScorer:
     def seconds_on_noise(self, candidate: Candidate, requests: Sequence[Request]) -> float:
         """How long it takes to score a layer, once the benchmark has its ceiling."""
         noise = {(candidate.layer, r.hashes): _noise(r, max(5, min(candidate.n_features, 1000))) for r in requests}
-        if self.job.fitted.form == "features":
+        if self.job.form == "features":
             recording = Recording(matrices=noise)
         else:  # of full rank
             grams = {key: np.cov(_noise(r, 2 * len(r.hashes))) for key, r in zip(noise, requests, strict=True)}
             recording = Recording(grams=grams)
-        _ = getattr(self.job.fitted.benchmark, "ceiling", None)
+        _ = getattr(self.job.benchmark, "ceiling", None)
         with _nothing_kept(), warnings.catch_warnings(action="ignore"):
             return self._score(candidate, recording, None).record.seconds["scoring"]
 
     def _score(self, candidate: Candidate, recording: Recording, sketch: Sketch | None) -> LayerScore:
-        started = time.perf_counter()
         model = committed(self._model, self.job.area, candidate.layer)
-        activations = RecordedActivations(model.cache_identifier, _refuse)
-        activations.recording, activations.form = recording, self.job.fitted.form
-        score = self.job.fitted.benchmark(model.commit(activations))
-        fields = self._origin(self._engine(sketch)) | scoring._numbers(score, self.job)
-        fields |= {
+        activations = RecordedActivations(model.cache_identifier, self.job.form, Recorded(_refuse, recording))
+        envelope = self._envelope(self._engine(sketch)) | {
             "layer": candidate.layer,
             "fingerprint": self.fingerprint(candidate.layer, sketch),
             "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         }
-        sidecar = scoring._sidecar(score, self.job.fitted.metric)
-        fields |= self._spread(sidecar, fields)
-        spread = fields.pop("spread")
-        metric = self.job.fitted.metric
-        record = Record(
-            **fields,
-            engine=self._engine(sketch),
-            notes=tuple(metric.predictivity.notes) if metric else (),
-            n_features=candidate.n_features,
-            seconds={"scoring": round(time.perf_counter() - started, 3)},
+        job = dataclasses.replace(self.job, engine=self._engine(sketch))
+        record, sidecar = score_job(
+            job, model.commit(activations), envelope, candidate.n_features, n_resamples=N_RESAMPLES
         )
         r = None if sidecar is None else sidecar.r
-        return LayerScore(record, candidate.depth, candidate.kinds, candidate.shape, sketch is None, spread, r)
-
-    def _spread(self, sidecar: Any, fields: dict[str, Any]) -> dict[str, Any]:
-        """Interval of the score and standard deviation of raw r, by drawing neuroids and stimuli anew."""
-        if sidecar is None:
-            return {"spread": None}
-        resamples = raw_resamples(sidecar, n_resamples=N_RESAMPLES)
-        spread = {"spread": float(np.std(resamples))}
-        if fields.get("ceiling") is None:
-            return spread
-        interval = carried_over(*percentiles(resamples), fields["ceiling"], fields["formula"])
-        return spread | {"interval": interval, "interval_over": resampled_over(sidecar)}
+        return LayerScore(record, candidate.depth, candidate.kinds, candidate.shape, sketch is None, r)
 
 
 def _refuse(requests: Sequence[Request]) -> Recording:

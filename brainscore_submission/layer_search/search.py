@@ -1,6 +1,6 @@
 """Which layer of a network fits which brain area: every candidate layer on every benchmark, honestly chosen.
 
-The parts are in ``search/``; the command and its plots in ``analysis/layer_search.py``.
+The command is in ``cli/search.py``, its plots in ``analysis/layer_search.py``.
 """
 
 from __future__ import annotations
@@ -9,35 +9,40 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ..asked import Asked
+from ..engine.budget import Budget
 from ..engine.sketch import Sketch
 from ..engine.survey import Candidate, Survey, choose, same_values_in_words
 from ..models.model import Model
 from ..plugin.errors import UserError, suggest
 from ..scoring.records import record_path
+from ..scoring.score import Watcher
 from ..scoring.suites import Suite
-from .cluster import Opener, run_on_cluster
+from .cluster import run_on_cluster
 from .collection import Collection
 from .confirmation import Confirmation
 from .scores import LayerScore, kept_score
 from .selection import Choice, choose_layers
-from .workbench import Settings, Task, Watcher, Workbench
+from .workbench import READOUT_FEATURES, Task, Workbench
 
 
 @dataclass(frozen=True)
-class Options:
+class SearchOptions:
     """What to search and how.
 
     Parameters
     ----------
     areas : to search; none for all of the suite
-    layers, kinds, every : which candidates, see `search.candidates.choose`
+    layers, kinds, every : which candidates, see `engine.survey.choose`
     exact : whether every Gram matrix is exact; None: where a sketch would not be much faster
     sketch : Sketch that ranks layers first, where not everything is exact
     top : layers of each area that are confirmed exactly after a sketch
     ordered : prefer, among tied layers, those in the order V1, V2, V4, IT
+    readout_features : layers with more are no readout layers for behaviour
     results : folder for tables and records
-    settings : Settings
-    scheduler, opener : address of a dask scheduler and what its workers open; None for this machine
+    budget : what a recording may take on this machine
+    scheduler, asked : address of a dask scheduler and what its workers open; None for this machine
+    command : the command line, for the records
     """
 
     areas: tuple[str, ...] = ()
@@ -48,10 +53,12 @@ class Options:
     sketch: Sketch = field(default_factory=Sketch)
     top: int = 8
     ordered: bool = False
+    readout_features: int = READOUT_FEATURES
     results: Path = Path("results")
-    settings: Settings = field(default_factory=Settings)
+    budget: Budget | None = None
     scheduler: str | None = None
-    opener: Opener | None = None
+    asked: Asked | None = None
+    command: str | None = None
     watcher: Watcher = field(default_factory=Watcher)
 
 
@@ -72,6 +79,7 @@ class SearchResult:
     notes : what a reader of the table should know
     planned_passes, image_passes : images through the network in this run, planned and counted (None: on a cluster)
     folder : where tables and plots belong
+    command : the command line that made it, None from Python
     """
 
     model: Model
@@ -87,9 +95,15 @@ class SearchResult:
     planned_passes: int
     image_passes: int | None
     folder: Path
+    command: str | None
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What everything that shows it must say: UNTRAINED, SIMULATED."""
+        return (*self.model.marks, *(["SIMULATED"] if self.suite.simulated else []))
 
 
-def search_layers(model: Model, suite: Suite, options: Options) -> SearchResult:
+def search_layers(model: Model, suite: Suite, options: SearchOptions) -> SearchResult:
     """Score every candidate layer on every benchmark of a suite and choose a layer for each area.
 
     Scores that lie in the search's folder and are not stale are not made again: a search that was killed goes on.
@@ -99,8 +113,15 @@ def search_layers(model: Model, suite: Suite, options: Options) -> SearchResult:
     UserError
         For unknown areas and layers, budgets that are too small, unusable activations, a full disk.
     """
-    settings = replace(options.settings, preferred=options.layers)
-    bench = Workbench(model, suite, settings, options.watcher)
+    bench = Workbench(
+        model,
+        suite,
+        options.budget,
+        options.readout_features,
+        preferred=options.layers,
+        command=options.command,
+        watcher=options.watcher,
+    )
     wanted = _wanted(suite, options.areas)
     candidates = choose(bench.survey, options.layers, options.kinds, options.every)
     accessible, refused = _accessible(bench, wanted)
@@ -128,12 +149,13 @@ def search_layers(model: Model, suite: Suite, options: Options) -> SearchResult:
         planned_passes=search.planned_passes,
         image_passes=None if options.scheduler else bench.image_passes,
         folder=search.folder,
+        command=options.command,
     )
 
 
 def search_folder(results: Path, model: Model, suite: Suite) -> Path:
     """Where tables, plots and records of a search lie: results/<model>/layer_search/<suite>."""
-    path = record_path(results, model.card.identifier, "layer_search", suite.name)
+    path = record_path(results, model.name, "layer_search", suite.name)
     return path.with_name(path.name.removesuffix(".json"))
 
 
@@ -168,7 +190,7 @@ def _readable(
     smallest = min(candidate.n_features for candidate in candidates)
     notes = [
         f"{benchmark} is left out: a readout is fitted to a layer's features themselves, and none of these layers has "
-        f"{bench.settings.readout_features} or fewer. Name smaller layers, or give --readout-features {smallest}."
+        f"{bench.readout_features} or fewer. Name smaller layers, or give --readout-features {smallest}."
         for benchmark in left_out
     ]
     if len(left_out) == len(benchmarks):
@@ -179,7 +201,7 @@ def _readable(
 def _notes(
     bench: Workbench, tasks: Iterable[Task], candidates: Sequence[Candidate], refused: Mapping[str, str]
 ) -> list[str]:
-    limit = bench.settings.readout_features
+    limit = bench.readout_features
     notes = [f"{benchmark}: no access ({why})" for benchmark, why in refused.items()]
     notes += [
         f"{', '.join(task.benchmarks)}: {len(candidates) - len(task.layers)} layers with more than {limit} features "
@@ -188,7 +210,7 @@ def _notes(
         if task.form == "features" and len(task.layers) < len(candidates)
     ]
     notes += [bench.suite.caveat] if bench.suite.caveat else []
-    if bench.model.origin.get("untrained"):
+    if bench.model.marks:
         notes.append(f"UNTRAINED: random weights, seed {bench.model.origin.get('seed')}.")
     return notes
 
@@ -196,7 +218,7 @@ def _notes(
 class _Search:
     """Does tasks and collects their scores."""
 
-    def __init__(self, bench: Workbench, options: Options, candidates: Sequence[Candidate]):
+    def __init__(self, bench: Workbench, options: SearchOptions, candidates: Sequence[Candidate]):
         self.folder = search_folder(options.results, bench.model, bench.suite)
         self.found = Collection(bench.suite, candidates)
         self.planned_passes = 0
@@ -214,7 +236,7 @@ class _Search:
         for number, score in enumerate(self._scores(remaining), 1):
             score.write(self.folder)
             self.found.take(score)
-            self._options.watcher.scored(score, number, total)
+            self._options.watcher.scored(score.record, number, total)
 
     def confirm(self, sketched: Sequence[Task]) -> None:
         """Score exactly what may be the best of an area, until nothing else may."""
@@ -260,7 +282,7 @@ class _Search:
     def _scores(self, tasks: Sequence[Task]) -> Iterator[LayerScore]:
         options = self._options
         if options.scheduler is not None:
-            yield from run_on_cluster(options.scheduler, options.opener, self._bench.settings, tasks, self._bench.model)
+            yield from run_on_cluster(options.scheduler, options.asked, tasks, self._bench)
             return
         for task in tasks:
             yield from self._bench.run(task)

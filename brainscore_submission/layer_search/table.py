@@ -53,7 +53,7 @@ def table(result: SearchResult) -> pd.DataFrame:
 
 
 def _row(result: SearchResult, score: Any, position: int) -> dict[str, Any]:
-    record = score.record
+    record, numbers = score.record, score.numbers
     choice = result.choices.get(record.area)
     sketched = result.sketched.get((score.benchmark, score.layer))
     return {
@@ -62,19 +62,19 @@ def _row(result: SearchResult, score: Any, position: int) -> dict[str, Any]:
         "depth": score.depth,
         "kind": "+".join(score.kinds),
         "shape": "x".join(map(str, score.shape)),
-        "n_features": record.n_features,
+        "n_features": numbers.n_features,
         "area": record.area,
         "benchmark": record.benchmark,
-        "raw": record.raw,
-        "raw_error": record.raw_error,
-        "raw_spread": score.spread,
-        "score": record.score,
-        "score_error": record.score_error,
-        "score_2022": record.score_2022,
-        "ceiling": record.ceiling,
-        "formula": record.formula,
+        "raw": numbers.raw,
+        "raw_error": numbers.raw_error,
+        "raw_spread": numbers.raw_spread,
+        "score": numbers.score,
+        "score_error": numbers.score_error,
+        "score_2022": numbers.score_2022,
+        "ceiling": numbers.ceiling,
+        "formula": numbers.formula,
         "exact": score.exact,
-        "raw_sketch": None if sketched is None else sketched.record.raw,
+        "raw_sketch": None if sketched is None else sketched.numbers.raw,
         "tied": (score.layer in choice.tied) if choice and score.exact else None,
         "chosen": choice is not None and score.layer == choice.layer,
     }
@@ -139,11 +139,10 @@ def summary(result: SearchResult) -> dict[str, Any]:
     """What was searched, how, and what was chosen, as one JSON-able object."""
     model = result.model
     return {
-        "model": model.card.identifier,
+        "model": model.name,
         "competition_id": model.card.competition_id,
         "suite": result.suite.name,
-        "simulated": result.suite.simulated,
-        "untrained": bool(model.origin.get("untrained")),
+        "marks": result.marks,
         "weights": dict(model.origin),
         "preprocessing": model.card.preprocessing.name,
         "precision": model.precision,

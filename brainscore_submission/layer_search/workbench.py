@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 
 from ..engine.budget import Budget
 from ..engine.images import Request, Stimulus
@@ -15,37 +14,13 @@ from ..engine.sketch import Sketch
 from ..engine.survey import Candidate, Survey
 from ..engine.sweeps import GramSource, survey_recorder
 from ..models.model import Model
-from ..scoring.fast_metrics import fit_engine
-from ..scoring.score import Job
+from ..scoring.fast_metrics import make_job
+from ..scoring.score import Watcher
 from ..scoring.suites import NoAccess, Suite, load
 from .scores import LayerScore, LayerScorer, requests_of
 
 GRAMS_SHARE_OF_DISK = 0.25
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to search, the same on every machine.
-
-    Parameters
-    ----------
-    cache : folder for Gram matrices and features that wait; None keeps nothing
-    memory_bytes, disk_bytes : what a recording may take; None for half of what is free
-    readout_features : layers with more are no readout layers: fitting a readout to them takes too long
-    preferred : patterns of the names that layers with the same values go by, see `candidates.survey`
-    """
-
-    cache: Path | None = None
-    memory_bytes: int | None = None
-    disk_bytes: int | None = None
-    readout_features: int = 10_000
-    preferred: tuple[str, ...] = ()
-
-    def budget(self, device: str) -> Budget:
-        default = Budget.default(self.cache, device)
-        memory = default.memory_bytes if self.memory_bytes is None else self.memory_bytes
-        disk = default.disk_bytes if self.disk_bytes is None else self.disk_bytes
-        return Budget(memory, disk if self.cache is not None else 0, self.cache)
+READOUT_FEATURES = 10_000
 
 
 @dataclass(frozen=True)
@@ -77,31 +52,30 @@ class Task:
         ]
 
 
-def _say_nothing(*_said: object) -> None:
-    """A named function, so that options with a watcher can go to another process."""
-
-
-@dataclass
-class Watcher:
-    """What a front end wants to hear of; every call has a default that does nothing."""
-
-    stage: Callable[[str], None] = _say_nothing
-    planned: Callable[[list[str]], None] = _say_nothing
-    recorded: Callable[[int, int], None] = _say_nothing
-    scored: Callable[[LayerScore, int, int], None] = _say_nothing
-
-
 @dataclass
 class Workbench:
-    """A model and a suite, ready for tasks."""
+    """A model and a suite, ready for tasks.
+
+    Parameters
+    ----------
+    model, suite : what is searched
+    budget : what a recording may take; Gram matrices and features that wait lie in its scratch folder
+    readout_features : layers with more are no readout layers: fitting a readout to them takes too long
+    preferred : patterns of the names that layers with the same values go by, see `engine.survey.survey`
+    command : the command line, for the records
+    watcher : Watcher
+    """
 
     model: Model
     suite: Suite
-    settings: Settings
+    budget: Budget | None = None
+    readout_features: int = READOUT_FEATURES
+    preferred: tuple[str, ...] = ()
+    command: str | None = None
     watcher: Watcher = field(default_factory=Watcher)
 
     def __post_init__(self):
-        self.recorder = self.model.recorder(self.settings.cache, self.settings.budget(self.model.device))
+        self.recorder = self.model.recorder(self.budget.scratch if self.budget else None, self.budget)
         self._scorers: dict[str, LayerScorer] = {}
         self._requests: dict[str, list[Request]] = {}
         self._sources: dict[tuple[Sketch | None, bool], GramSource] = {}
@@ -118,7 +92,7 @@ class Workbench:
         """The layers of the network."""
         self.watcher.stage("looking at the network's layers")
         size = self.model.card.preprocessing.input_px
-        return survey_recorder(self.recorder, (3, size, size), self.settings.preferred)
+        return survey_recorder(self.recorder, (3, size, size), self.preferred)
 
     def scorer(self, benchmark: str) -> LayerScorer:
         """The scorer of a benchmark, loaded once.
@@ -131,8 +105,8 @@ class Workbench:
         if benchmark not in self._scorers:
             self.watcher.stage(f"loading {benchmark}")
             loaded = load(benchmark, self.suite)
-            job = Job(benchmark, self.suite.leaves[benchmark], fit_engine(loaded, "gram", self.model.device))
-            self._scorers[benchmark] = LayerScorer(self.model, self.suite, job)
+            job = make_job(benchmark, self.suite.leaves[benchmark], loaded, "gram", self.model.device)
+            self._scorers[benchmark] = LayerScorer(self.model, self.suite, job, self.command)
         return self._scorers[benchmark]
 
     def accessible(self, benchmarks: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -149,11 +123,11 @@ class Workbench:
 
     def form(self, benchmark: str) -> str:
         """What a benchmark is shown of a layer: "gram", "surrogate" or "features"."""
-        return self.scorer(benchmark).job.fitted.form
+        return self.scorer(benchmark).job.form
 
     def without_readout(self, benchmarks: Sequence[str], candidates: Sequence[Candidate]) -> list[str]:
         """Benchmarks for which every candidate is too large: a readout is fitted to the features themselves."""
-        if any(candidate.n_features <= self.settings.readout_features for candidate in candidates):
+        if any(candidate.n_features <= self.readout_features for candidate in candidates):
             return []
         return [benchmark for benchmark in benchmarks if self.form(benchmark) == "features"]
 
@@ -254,7 +228,7 @@ class Workbench:
         ]
 
     def _readout_task(self, benchmarks: tuple[str, ...], candidates: Sequence[Candidate]) -> Task:
-        limit = self.settings.readout_features
+        limit = self.readout_features
         small = tuple(candidate.layer for candidate in candidates if candidate.n_features <= limit)
         return Task(benchmarks, small, "features")
 

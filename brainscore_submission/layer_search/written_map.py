@@ -109,7 +109,7 @@ def _is_free(result: SearchResult, folder: Path) -> bool:
 def _origin(result: SearchResult) -> dict:
     behavior = result.choices.get("behavior")
     return {
-        "made_by": "python -m analysis.layer_search",
+        "made_by": result.command,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "behavior_layer": behavior.layer if behavior else None,
         **summary(result),

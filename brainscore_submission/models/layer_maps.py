@@ -1,18 +1,80 @@
-"""Find, read, name and explain a layer map."""
+"""Layer maps: where they lie, what a search says of those it wrote, and the five layers a model is committed to."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..plugin.areas import AREAS
+from ..plugin.areas import AREAS, AREAS_AND_BEHAVIOR, BEHAVIOR
 from ..plugin.card import Card
+from ..plugin.errors import UserError, suggest
 from ..plugin.layer_map import read_layer_map
 
 PACKAGED_LAYER_MAPS = Path(__file__).parent.parent / "layer_maps"
-
-
 DEFAULT_LAYER_MAP = "paper"
+
+
+def committed_layers(
+    card: Card,
+    typed: str,
+    layer_map: str = DEFAULT_LAYER_MAP,
+    given: Mapping[str, str] | None = None,
+    needed: Sequence[str] = AREAS_AND_BEHAVIOR,
+    own: Mapping[str, str] | None = None,
+) -> tuple[dict[str, str], str]:
+    """The layers a model is committed to: those of a map, the card's for behaviour, and those given over them.
+
+    Parameters
+    ----------
+    card : of the model
+    typed : what its user typed after --model, for messages
+    layer_map : name of a map, or a JSON file
+    given : area -> layer, over those of the map
+    needed : areas that must have a layer
+    own : area -> layer, of a model that brings its commitment and needs no map
+
+    Returns
+    -------
+    layers : area -> layer
+    name : what to call them
+
+    Raises
+    ------
+    UserError
+        For unknown areas and maps, and areas needed that have no layer.
+    """
+    given = dict(given or {})
+    unknown = [area for area in given if area not in AREAS_AND_BEHAVIOR]
+    if unknown:
+        raise UserError(f"unknown area '{unknown[0]}' in --layers.{suggest(unknown[0], AREAS_AND_BEHAVIOR)}")
+    mapped, name = _mapped(card, typed, layer_map, own)
+    read_out = {BEHAVIOR: card.behavior_layer} if card.behavior_layer else {}
+    layers = read_out | mapped | given
+    lacking = [area for area in needed if area not in layers]
+    if lacking and not mapped:
+        raise UserError(
+            f"model '{typed}' has no layer map. Give one, --layers {','.join(f'{area}=…' for area in lacking)}, "
+            f"or search one: brainscore-submission search --model {typed} --suite demo --write"
+        )
+    if lacking:
+        raise UserError(f"model '{typed}' has no layer for behavior. Give one: --layers …,behavior=<layer>.")
+    neural = [area for area in given if area in AREAS]
+    if neural and (not mapped or set(needed) & set(AREAS) <= set(neural)):
+        return layers, "given"
+    return layers, f"{name} with {', '.join(neural)} given" if neural else name
+
+
+def _mapped(card: Card, typed: str, layer_map: str, own: Mapping[str, str] | None) -> tuple[dict[str, str], str]:
+    """Area -> layer of a map and what to call it; nothing for a model without the default map."""
+    if own is not None and layer_map == DEFAULT_LAYER_MAP:
+        return dict(own), "ground truth"
+    path = Path(layer_map) if layer_map.endswith(".json") else layer_map_path(card, layer_map)
+    if path is not None:
+        return read_layer_map(path), search_of(path) or layer_map
+    if layer_map == DEFAULT_LAYER_MAP:
+        return {}, "none"
+    raise UserError(f"model '{typed}' has no layer map '{layer_map}'.{suggest(layer_map, layer_map_names(card))}")
 
 
 def layer_map_path(card: Card, name: str) -> Path | None:
@@ -21,12 +83,12 @@ def layer_map_path(card: Card, name: str) -> Path | None:
     ``layer_maps/`` of the current folder comes before the maps that ship: that is where a layer search writes.
     """
     file = f"{card.identifier}.json" if name == DEFAULT_LAYER_MAP else f"{card.identifier}.{name}.json"
-    return next((folder / file for folder in _layer_map_folders() if (folder / file).is_file()), None)
+    return next((folder / file for folder in _folders() if (folder / file).is_file()), None)
 
 
 def layer_map_names(card: Card) -> list[str]:
     """Names of a card's layer maps."""
-    files = {path.name for folder in _layer_map_folders() for path in folder.glob(f"{card.identifier}.*json")}
+    files = {path.name for folder in _folders() for path in folder.glob(f"{card.identifier}.*json")}
     names = (name.removeprefix(card.identifier).removesuffix("json").strip(".") for name in sorted(files))
     return [name or DEFAULT_LAYER_MAP for name in names]
 
@@ -44,11 +106,12 @@ def search_of(path: Path) -> str | None:
     try:
         facts = json.loads(origin.read_text(encoding="utf-8"))
         chosen = {area: facts["choices"][area]["layer"] for area in AREAS}
-        marks = [mark for mark in ("untrained", "simulated") if facts[mark]]
+        # Version 0.1.0 wrote a flag for each mark.
+        marks = facts.get("marks") or [mark.upper() for mark in ("untrained", "simulated") if facts.get(mark)]
         name = f"searched on {facts['suite']} {facts['created'][:10]}"
     except (ValueError, LookupError, TypeError):
         return f"searched ({origin} cannot be read)"
-    name += f" ({', '.join(marks).upper()})" if marks else ""
+    name += f" ({', '.join(marks)})" if marks else ""
     return name if chosen == read_layer_map(path) else f"{name}, then changed by hand"
 
 
@@ -57,7 +120,7 @@ def origin_path(path: Path) -> Path:
     return path.parent / "origins" / path.name
 
 
-def _layer_map_folders() -> list[Path]:
+def _folders() -> list[Path]:
     # An installed wheel carries the maps inside the package; a checkout has them beside it.
     beside = Path(__file__).parent.parent.parent / "layer_maps"
     return [Path("layer_maps"), PACKAGED_LAYER_MAPS if PACKAGED_LAYER_MAPS.is_dir() else beside]

@@ -1,12 +1,11 @@
-"""A network with five committed layers: what every measure is made of."""
+"""A network with a name and committed layers: what every measure is made of."""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,40 +17,37 @@ from ..engine.recorder import Recorder
 from ..plugin.card import Card
 from ..plugin.fingerprint import cache_identifier, model_fingerprint
 from ..plugin.preprocessing import load_pixels, normalise
-from .layer_maps import DEFAULT_LAYER_MAP
 
 if TYPE_CHECKING:
     from ..plugin.activations import ActivationsModel
 
-NO_BEHAVIOR = "none given for behavior"
-
 
 @dataclass(frozen=True)
 class Model:
-    """A network with its card, its layer map and where its weights came from.
+    """A network with its card, its committed layers and where its weights came from.
 
     Parameters
     ----------
+    name : what a user calls it, and so what records and tables call it
     card : Card
     network : nn.Module
     origin : of the weights, JSON-able
-    layer_map : area -> layer, behaviour apart (that layer is on the card)
-    layer_map_name : "paper", another name, the file it came from, or "searched on <suite> <day>"
+    layers : area of `AREAS_AND_BEHAVIOR` -> layer; an area without one cannot be scored
+    layer_map : what to call these layers: "paper", another map's name, "given", "searched on <suite> <day>"
     device : "cpu" or "cuda[:i]"
     batch_size : images in a forward pass
     precision : of the forward pass
-    load : callable, image file -> network input; default by the card's preprocessing
     """
 
+    name: str
     card: Card
     network: nn.Module
     origin: Mapping[str, Any]
-    layer_map: Mapping[str, str]
-    layer_map_name: str = DEFAULT_LAYER_MAP
+    layers: Mapping[str, str]
+    layer_map: str = "given"
     device: str = "cpu"
     batch_size: int = 8
     precision: str = "float32"
-    load: Callable | None = field(default=None, compare=False)
 
     @property
     def fingerprint(self) -> str:
@@ -63,18 +59,24 @@ class Model:
         """Identifier that carries the fingerprint."""
         return cache_identifier(self.card, self.origin)
 
-    def layer_of(self, area: str) -> str | None:
-        """Layer committed to an area or to behaviour."""
-        return self.card.behavior_layer if area == "behavior" else self.layer_map.get(area)
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What everything shown of it must say: UNTRAINED, where the weights are random."""
+        return ("UNTRAINED",) if self.origin.get("untrained") else ()
 
     def load_image(self, path: Path) -> torch.Tensor:
         """Network input for one image file: Tensor of shape (3, height, width)."""
-        if self.load is not None:
-            return self.load(path)
         return normalise(load_pixels(path, self.card.preprocessing), self.card.preprocessing)
 
-    def recorder(self, cache: Path | None, budget: Budget | None = None, progress=None) -> Recorder:
-        """A recorder of this network."""
+    def recorder(
+        self,
+        cache: Path | None,
+        budget: Budget | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        *,
+        fresh: bool = False,
+    ) -> Recorder:
+        """A recorder of this network; a fresh one records anew what the cache holds."""
         return Recorder(
             self.network,
             self.load_image,
@@ -85,11 +87,12 @@ class Model:
             cache=cache,
             precision=self.precision,
             progress=progress,
+            fresh=fresh,
         )
 
     def activations_model(self) -> ActivationsModel:
         """Brain-Score's kind of activations model, for its own code."""
-        from ..plugin.activations import ActivationsModel  # Brain-Score waits: naming and showing a network needs none
+        from ..plugin.activations import ActivationsModel  # opening a network needs no Brain-Score
 
         return ActivationsModel(
             self.network,
@@ -107,8 +110,11 @@ class Model:
         """
         from ..plugin.commitment import commit
 
-        # Without a layer for behaviour Brain-Score would take the last one listed: a name that no network has instead.
-        card = dataclasses.replace(self.card, behavior_layer=self.card.behavior_layer or NO_BEHAVIOR)
-        facts = [sorted(self.layer_map.items()), card.behavior_layer, card.visual_degrees, self.precision]
+        facts = [sorted(self.layers.items()), self.card.visual_degrees, self.precision]
         identifier = f"{self.cache_identifier}-{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}"
-        return commit(card, self.layer_map, activations_model or self.activations_model(), identifier)
+        return commit(
+            self.layers,
+            activations_model or self.activations_model(),
+            identifier,
+            visual_degrees=self.card.visual_degrees,
+        )

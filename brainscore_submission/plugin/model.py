@@ -8,6 +8,7 @@ from pathlib import Path
 from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 
 from .activations import ActivationsModel
+from .areas import BEHAVIOR
 from .card import Card, load_card
 from .checkpoint import load_network
 from .commitment import commit
@@ -28,9 +29,8 @@ def get_model(identifier: str) -> ModelCommitment:
     """Load the model on the CPU: its weights fetched, verified by their hash, and committed to areas and behaviour."""
     card = get_card(identifier)
     loaded = load_network(card)
-    layer_map = read_layer_map(FOLDER / "region_layer_map" / f"{identifier}.json")
     activations = ActivationsModel(loaded.network, card.preprocessing, cache_identifier(card, loaded.origin))
-    return commit(card, layer_map, activations, identifier)
+    return commit(committed_layers(identifier), activations, identifier, visual_degrees=card.visual_degrees)
 
 
 def get_card(identifier: str) -> Card:
@@ -40,8 +40,13 @@ def get_card(identifier: str) -> Card:
 
 def get_layers(identifier: str) -> list[str]:
     """Every layer the model is recorded from."""
+    return list(dict.fromkeys(committed_layers(identifier).values()))
+
+
+def committed_layers(identifier: str) -> dict[str, str]:
+    """Area -> layer: those of the map in this folder, and the card's for behaviour."""
     layer_map = read_layer_map(FOLDER / "region_layer_map" / f"{identifier}.json")
-    return list(dict.fromkeys([*layer_map.values(), get_card(identifier).behavior_layer]))
+    return {**layer_map, BEHAVIOR: get_card(identifier).behavior_layer}
 
 
 def get_bibtex(identifier: str) -> str:

@@ -15,23 +15,21 @@ from ..models.model import Model
 from ..plugin.areas import AREAS, AREAS_AND_BEHAVIOR
 from .hierarchy import Hierarchy, rho_hierarchy
 from .published import CAVEAT, PublishedModel, published_model
-from .records import Record
+from .records import Record, marks_of
 from .suites import Suite
 
 
 def summary(model: Model, suite: Suite, records: Sequence[Record]) -> dict[str, Any]:
     """Everything that `evaluate` has to say, as one JSON-able object."""
     today = suite.average({record.benchmark: record.score for record in records})
-    then = suite.average({record.benchmark: record.score_2022 for record in records})
+    then = suite.average({record.benchmark: getattr(record.measured, "score_2022", None) for record in records})
     hierarchy = _hierarchy(today)
     published = _published(model)
     return {
-        "model": model.card.identifier,
+        "model": model.name,
         "competition_id": model.card.competition_id,
         "suite": suite.name,
-        "simulated": suite.simulated,
-        # As recorded: with --rerun never that may have been other weights than the model's.
-        "untrained": any(record.untrained for record in records) if records else bool(model.origin.get("untrained")),
+        "marks": marks_of(records) or (*model.marks, *(["SIMULATED"] if suite.simulated else [])),
         "areas": {area: value for area, value in today.items() if area != "average"},
         "average": today["average"],
         "areas_2022": {area: value for area, value in then.items() if area != "average"},
@@ -39,7 +37,7 @@ def summary(model: Model, suite: Suite, records: Sequence[Record]) -> dict[str, 
         "hierarchy": None if hierarchy is None else dataclasses.asdict(hierarchy),
         "published_2022": None if published is None else {**published.scores, "average": published.average},
         "caveat": suite.caveat,
-        "records": [dataclasses.asdict(record) for record in records],
+        "records": [record.model_dump(mode="json") for record in records],
     }
 
 
@@ -75,9 +73,9 @@ def _published(model: Model) -> PublishedModel | None:
 
 
 def _title(model: Model, facts: dict[str, Any]) -> str:
-    marks = [mark for mark in ("untrained", "simulated") if facts[mark]]
-    title = f"{model.card.title or model.card.identifier} ({model.card.name}) on suite {facts['suite']}"
-    return title + "".join(f"  [{mark.upper()}]" for mark in marks)
+    name = model.card.name if model.name == model.card.identifier else model.name
+    title = f"{model.card.title or model.card.identifier} ({name}) on suite {facts['suite']}"
+    return title + "".join(f"  [{mark}]" for mark in facts["marks"])
 
 
 def _benchmark_table(records: Sequence[Record]) -> Table:
@@ -92,11 +90,12 @@ def _benchmark_table(records: Sequence[Record]) -> Table:
 
 
 def _cells(record: Record) -> list[str]:
-    if record.status == "no access":
-        return ["", "", "no access", "", ""]
-    interval = "" if record.interval is None else "{:.3f}-{:.3f}".format(*record.interval)
-    score = _with_error(record.score, record.score_error) if record.ceiling is not None else "unceiled"
-    return [_number(record.raw, signed=True), _number(record.ceiling), score, interval, _number(record.score_2022)]
+    found = record.measured
+    if found is None:
+        return ["", "", record.status, "", ""]
+    interval = "" if found.interval is None else "{:.3f}-{:.3f}".format(*found.interval)
+    score = _with_error(found.score, found.score_error) if found.ceiling is not None else "unceiled"
+    return [_number(found.raw, signed=True), _number(found.ceiling), score, interval, _number(found.score_2022)]
 
 
 def _area_table(facts: dict[str, Any]) -> Table:
@@ -118,14 +117,14 @@ def _area_table(facts: dict[str, Any]) -> Table:
 
 def _footnotes(model: Model, suite: Suite, records: Sequence[Record], facts: dict[str, Any]) -> list[str]:
     notes = [_hierarchy_line(facts)] if set(AREAS) <= set(facts["areas"]) else []
-    notes += [f"{record.benchmark}: no access, {record.reason}." for record in records if record.reason]
+    notes += [f"{record.benchmark}: {record.status}, {record.reason}." for record in records if record.reason]
     published = _published(model)
     if published is not None:
         paper = rho_hierarchy(published.scores)
         notes.append(f"Paper: {CAVEAT}; its ρ is {paper.rho:+.1f}.")
     notes += [suite.caveat] if suite.caveat else []
     notes += _layer_lines(records)
-    if facts["untrained"]:
+    if "UNTRAINED" in facts["marks"]:
         seeds = {record.weights["seed"] for record in records if record.untrained} or {model.origin.get("seed")}
         notes.append(f"UNTRAINED: random weights, seed {', '.join(map(str, sorted(seeds)))}.")
     if model.origin.get("note"):

@@ -48,24 +48,28 @@ def require_engine(engine: str) -> str:
 
 
 @dataclass
-class Fitted:
-    """A benchmark made ready for an engine.
+class Job:
+    """A benchmark to be scored, made ready for an engine.
 
     Parameters
     ----------
+    identifier : that it is loaded by
+    area : of `AREAS_AND_BEHAVIOR`
     benchmark : Brain-Score benchmark, a shallow copy where its metric was replaced
-    form : what its activations may be: "gram", "surrogate" or "features" (see `candidate.FORMS`)
+    form : what its activations may be: "gram", "surrogate" or "features" (see `recorded_model.FORMS`)
     engine : the engine that will really run: metrics that are no function of the Gram matrix get raw activations
     metric : the replacement, or None
     """
 
+    identifier: str
+    area: str
     benchmark: Any
     form: str
     engine: str
     metric: GramPredictivity | None = None
 
 
-def fit_engine(benchmark: Any, engine: str, device: str = "cpu") -> Fitted:
+def make_job(identifier: str, area: str, benchmark: Any, engine: str, device: str = "cpu") -> Job:
     """Choose what a benchmark gets to see under an engine.
 
     Examples of what comes out under "gram": PLS gets the Gram matrix and our PLS, ridge the surrogate, and
@@ -73,12 +77,12 @@ def fit_engine(benchmark: Any, engine: str, device: str = "cpu") -> Fitted:
     """
     metric = getattr(benchmark, "_similarity_metric", None)
     if engine == "brainscore" or not _depends_on_gram_only(metric):
-        return Fitted(benchmark, "features", "brainscore")
+        return Job(identifier, area, benchmark, "features", "brainscore")
     if engine in ("gram", "converged") and _is_pls(metric):
         benchmark = copy.copy(benchmark)
         benchmark._similarity_metric = GramPredictivity(metric, device, converged=engine == "converged")
-        return Fitted(benchmark, "gram", engine, benchmark._similarity_metric)
-    return Fitted(benchmark, "surrogate", "surrogate")
+        return Job(identifier, area, benchmark, "gram", engine, benchmark._similarity_metric)
+    return Job(identifier, area, benchmark, "surrogate", "surrogate")
 
 
 class GramPredictivity:

@@ -6,6 +6,7 @@ come from differs: from one recording for all benchmarks, as features, as a Gram
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -24,8 +25,33 @@ FORMS = ("gram", "surrogate", "features")
 or the features themselves."""
 
 
-class Rehearsed(Exception):  # noqa: N818  (a signal, not an error)
-    """Ends a rehearsal: the benchmark has shown everything it needs to before its first answer."""
+class Recorded:
+    """What has been recorded so far, and what records the rest when it is asked for.
+
+    Parameters
+    ----------
+    record : callable, requests -> Recording
+    recording : what there is already
+    """
+
+    def __init__(self, record: Callable[[Sequence[Request]], Recording], recording: Recording | None = None):
+        self.recording = recording or Recording()
+        self._record = record
+        self._stimuli: dict[Path, Stimulus] = {}
+
+    def stimuli(self, shown: StimulusSet) -> list[Stimulus]:
+        """The images of a stimulus set in its order, each file hashed once."""
+        paths = [Path(shown.get_stimulus(stimulus_id)) for stimulus_id in shown["stimulus_id"]]
+        new = [path for path in dict.fromkeys(paths) if path not in self._stimuli]
+        self._stimuli |= zip(new, read_stimuli(new), strict=True)
+        return [self._stimuli[path] for path in paths]
+
+    def ensure(self, request: Request) -> None:
+        """Record a request, unless that has been done."""
+        missing = [layer for layer in request.features if not self.recording.has(layer, request.stimuli, "features")]
+        missing += [layer for layer in request.grams if not self.recording.has(layer, request.stimuli, "gram")]
+        if missing:
+            self.recording.update(self._record([request]))
 
 
 class RecordedActivations:
@@ -34,16 +60,14 @@ class RecordedActivations:
     Parameters
     ----------
     identifier : str
-    record : callable, requests -> Recording; asked for what the recording lacks
+    form : one of `FORMS`
+    recorded : Recorded, which several of these may share
     """
 
-    def __init__(self, identifier: str, record: Callable[[Sequence[Request]], Recording]):
+    def __init__(self, identifier: str, form: str, recorded: Recorded):
         self.identifier = identifier
-        self.recording = Recording()
-        self.form = "features"
-        self.rehearsing: list[Request] | None = None
-        self._record = record
-        self._stimuli: dict[Path, Stimulus] = {}
+        self._form = form
+        self._recorded = recorded
         self._extractor = _FieldOfView()  # ModelCommitment tells its activations model the field of view this way
 
     def __call__(
@@ -57,61 +81,55 @@ class RecordedActivations:
         """Assembly of shape (presentation, neuroid) for one or several layers, as Brain-Score's extractor gives it."""
         if require_variance:
             raise UserError("this benchmark asks for trial-to-trial variance: run it with --engine brainscore.")
-        shown = self._known(stimuli)
-        request = self._request(shown, layers)
-        if self.rehearsing is not None:
-            self.rehearsing.append(request)
-            raise Rehearsed
-        self._ensure(request)
-        if self.form == "features":
-            blocks = [self.recording.features(layer, shown) for layer in layers]
-        else:
-            blocks = [self._stand_in(layers, shown)]
+        shown = self._recorded.stimuli(stimuli)
+        self.asked(_request(shown, layers, self._form))
+        recording = self._recorded.recording
+        if self._form == "features":
+            blocks = [recording.features(layer, shown) for layer in layers]
+        else:  # layers side by side: their Gram matrices add up
+            gram = sum(recording.gram(layer, shown) for layer in layers)
+            blocks = [surrogate(gram) if self._form == "surrogate" else gram]
         columns = np.concatenate([np.full(block.shape[1], layer) for layer, block in zip(layers, blocks, strict=False)])
         return _assembly(np.concatenate(blocks, axis=1), columns, stimuli, self.identifier)
 
-    def rehearse(self, benchmark: Callable, candidate: ModelCommitment, form: str) -> list[Request]:
-        """What a benchmark will ask for, found by running it up to its first question.
+    def asked(self, request: Request) -> None:
+        """See that what is asked for is there."""
+        self._recorded.ensure(request)
 
-        Parameters
-        ----------
-        benchmark : Brain-Score benchmark
-        candidate : model committed over this object
-        form : one of `FORMS`
-        """
-        self.form, self.rehearsing = form, []
-        try:
-            benchmark(_Rehearsal(candidate))
-        except Rehearsed:
-            pass
-        finally:
-            requests, self.rehearsing = self.rehearsing, None
-        return requests
 
-    def _request(self, shown: Sequence[Stimulus], layers: Sequence[str]) -> Request:
-        if self.form == "features":
-            return Request(tuple(shown), features=frozenset(layers))
-        return Request(tuple(shown), grams=frozenset(layers))
+class _Rehearsed(Exception):  # noqa: N818  (a signal, not an error)
+    """Ends a rehearsal: the benchmark has shown everything it needs to before its first answer."""
 
-    def _ensure(self, request: Request) -> None:
-        form = "features" if request.features else "gram"
-        missing = [layer for layer in request.features | request.grams if not self._has(layer, request, form)]
-        if missing:
-            self.recording.update(self._record([request]))
 
-    def _has(self, layer: str, request: Request, form: str) -> bool:
-        return self.recording.has(layer, request.stimuli, form)
+class _Listening(RecordedActivations):
+    """Takes note of what is asked, and answers nothing."""
 
-    def _stand_in(self, layers: Sequence[str], shown: Sequence[Stimulus]) -> np.ndarray:
-        """Gram matrix of the layers side by side (their Gram matrices add up), or its surrogate."""
-        gram = sum(self.recording.gram(layer, shown) for layer in layers)
-        return surrogate(gram) if self.form == "surrogate" else gram
+    def __init__(self, form: str, recorded: Recorded):
+        super().__init__("rehearsal", form, recorded)
+        self.requests: list[Request] = []
 
-    def _known(self, stimuli: StimulusSet) -> list[Stimulus]:
-        paths = [Path(stimuli.get_stimulus(stimulus_id)) for stimulus_id in stimuli["stimulus_id"]]
-        new = [path for path in dict.fromkeys(paths) if path not in self._stimuli]
-        self._stimuli |= zip(new, read_stimuli(new), strict=True)
-        return [self._stimuli[path] for path in paths]
+    def asked(self, request: Request) -> None:
+        """Take note, and end the look."""
+        self.requests.append(request)
+        raise _Rehearsed
+
+
+def rehearse(
+    benchmark: Callable, commit: Callable[[RecordedActivations], ModelCommitment], form: str, recorded: Recorded
+) -> list[Request]:
+    """What a benchmark will ask for, found by running it up to its first question.
+
+    Parameters
+    ----------
+    benchmark : Brain-Score benchmark
+    commit : callable, activations model -> Brain-Score model
+    form : one of `FORMS`
+    recorded : whose knowledge of image files is used
+    """
+    listening = _Listening(form, recorded)
+    with contextlib.suppress(_Rehearsed):
+        benchmark(_Rehearsal(commit(listening)))
+    return listening.requests
 
 
 class _Rehearsal:
@@ -126,7 +144,7 @@ class _Rehearsal:
     def start_task(self, task: BrainModel.Task, *args: object, **kwargs: object) -> None:
         try:
             self._candidate.start_task(task, *args, **kwargs)
-        except Rehearsed:
+        except _Rehearsed:
             # The commitment did not come to note that it is at a task: ask its behaviour from now on.
             self._looking = self._candidate.behavior_model
 
@@ -140,6 +158,12 @@ class _Rehearsal:
 class _FieldOfView:
     def set_visual_degrees(self, visual_degrees: float) -> None:
         """Only microsaccades would need it, and those are refused."""
+
+
+def _request(shown: Sequence[Stimulus], layers: Sequence[str], form: str) -> Request:
+    if form == "features":
+        return Request(tuple(shown), features=frozenset(layers))
+    return Request(tuple(shown), grams=frozenset(layers))
 
 
 def _assembly(values: np.ndarray, layers: np.ndarray, stimuli: StimulusSet, identifier: str) -> NeuroidAssembly:

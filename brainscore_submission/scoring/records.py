@@ -1,36 +1,41 @@
-"""One JSON file per score, with its origin; per-neuroid numbers in a sidecar .npz; a folder as one table.
+"""One JSON file for each thing that was measured, with its origin; and a folder of them as one table.
 
     results/<model>/<suite>/<benchmark>.json
-    results/<model>/<suite>/<benchmark>.npz
+    results/<model>/<suite>/<benchmark>.npz      per-neuroid numbers, see `sidecar`
 
-How a score is made is in `scoring`, how sure it is in `uncertainty`.
+A record is an envelope, the same for everything, and what was measured: a `Predictivity` or a `Measure`. How a score is
+made is in `score`, how sure it is in `uncertainty`.
 """
 
-import dataclasses
+from __future__ import annotations
+
+import hashlib
 import json
-import math
+import logging
 import platform
 import re
-from dataclasses import dataclass
-from importlib import metadata
+from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
-from types import UnionType
-from typing import get_args, get_origin
+from typing import Annotated, Any, Literal
 
 import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..plugin.errors import suggest
 from ..plugin.files import write_whole
+from ..plugin.fingerprint import NETWORK_CODE, versions_of
 from .sidecar import RecordError, Sidecar
 
-SCHEMA = 1
+logger = logging.getLogger(__name__)
+
+FORMAT = 2
 STATUSES = ("scored", "no access")
-_PACKAGES = (
+PACKAGES = (
     "brainscore_submission",
     "brainscore_vision",
     "brainscore_core",
-    "torch",
-    "timm",
+    *NETWORK_CODE,
     "numpy",
     "scipy",
     "scikit-learn",
@@ -38,110 +43,202 @@ _PACKAGES = (
     "pandas",
 )
 
+Interval = Annotated[tuple[float, float], Field(description="low and high end")]
 
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """A score and all that is needed to make it again.
+
+class _Strict(BaseModel):
+    """Unknown fields, values of the wrong kind, NaN and infinity are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+    def __init__(self, **fields: Any):
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise RecordError(_faults(error, type(self))) from None
+
+
+class Predictivity(_Strict):
+    """How well a model predicts recordings.
 
     Higher is better for `score`, `score_2022` and `raw`; lower for every `*_error` (standard errors, each
     propagated to the scale of its number). `raw` is the signed correlation r, `ceiling` its noise ceiling c.
     """
 
-    schema: int = SCHEMA
-    model: str
-    competition_id: int | None = None
-    suite: str
-    benchmark: str
-    area: str
-    layer: str | None = None
-    layer_map: str | None = None
-    status: str = "scored"
-    reason: str | None = None
+    raw: float
+    raw_error: float | None = None
+    raw_spread: float | None = None  # standard deviation when neuroids and stimuli are drawn anew
+    ceiling: float | None = None
+    ceiling_error: float | None = None
     score: float | None = None
     score_error: float | None = None
     score_2022: float | None = None
     score_2022_error: float | None = None
-    interval: tuple[float, float] | None = None
+    interval: Interval | None = None
     interval_over: str | None = None  # "neuroids and stimuli", "neuroids" or "normal"
-    raw: float | None = None
-    raw_error: float | None = None
-    ceiling: float | None = None
-    ceiling_error: float | None = None
-    formula: str | None = None
+    formula: str
     metric: str | None = None
     engine: str | None = None
     raw_per_split: tuple[float, ...] | None = None
-    notes: tuple[str, ...] = ()
     n_stimuli: int | None = None
     n_neuroids: int | None = None
     n_features: int | None = None
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Predictivity:
+        if self.ceiling is None and (self.score is not None or self.score_2022 is not None):
+            raise ValueError("a score without a ceiling; unceiled records hold raw only")
+        if self.ceiling is not None and (self.score is None or self.score_2022 is None):
+            raise ValueError("a ceiling without score and score_2022")
+        _require_upright(self.interval)
+        return self
+
+
+class Measure(_Strict):
+    """One number and how sure it is: an accuracy, a tolerance, an area under a curve."""
+
+    metric: str
+    value: float
+    error: float | None = None
+    interval: Interval | None = None
+    interval_over: str | None = None
+    n: int
+    settings: dict[str, Any] = {}
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Measure:
+        _require_upright(self.interval)
+        return self
+
+
+class Record(_Strict):
+    """The envelope: what was measured of which model on what, and all that is needed to do it again.
+
+    `model` is what its user calls it, `card` what it is; `command` the command line that made the record, None from
+    Python. `marks` is what everything that shows the record must say: UNTRAINED, SIMULATED.
+    """
+
+    format: Literal[1, 2] = FORMAT  # 1: read from a file of version 0.1.0
+    kind: Literal["predictivity", "measure"] = "predictivity"
+    model: str
+    card: str
+    competition_id: int | None = None
+    suite: str
+    benchmark: str
+    area: str | None = None
+    layer: str | None = None
+    layer_map: str | None = None
+    status: str = "scored"
+    reason: str | None = None
+    measured: Predictivity | Measure | None = None
+    marks: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     visual_degrees: float | None = None
-    weights: dict | None = None
+    weights: dict[str, Any] | None = None
     preprocessing: str | None = None
-    simulated: bool = False
-    fingerprint: str
     precision: str | None = None
     device: str | None = None
-    seconds: dict | None = None
-    versions: dict
+    batch_size: int | None = None
+    command: str | None = None
+    data: str | None = None
+    fingerprint: str
+    seconds: dict[str, float] | None = None
+    versions: dict[str, str]
     created: str
 
-    def __post_init__(self):
-        for name in ("interval", "raw_per_split", "notes"):  # JSON has lists only
-            if isinstance(getattr(self, name), list):
-                object.__setattr__(self, name, tuple(getattr(self, name)))
-        fault = _fault(self)
-        if fault:
-            raise RecordError(f"record of {self.model} on {self.benchmark}: {fault}")
+    def __init__(self, **fields: Any):
+        try:
+            super().__init__(**fields)
+        except RecordError as error:
+            raise RecordError(f"record of {fields.get('model')} on {fields.get('benchmark')}: {error}") from None
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Record:
+        if self.status not in STATUSES:
+            raise ValueError(f"unknown status '{self.status}'.{suggest(self.status, STATUSES)}")
+        if self.status == "scored" and self.measured is None:
+            raise ValueError("status is 'scored' but nothing was measured")
+        if self.status != "scored" and self.measured is not None:
+            raise ValueError(f"status is '{self.status}' but something was measured")
+        if self.status != "scored" and not self.reason:
+            raise ValueError(f"status is '{self.status}' but there is no reason")
+        if self.measured is not None and self.kind != type(self.measured).__name__.lower():
+            raise ValueError(f"kind is '{self.kind}' but a {type(self.measured).__name__.lower()} was measured")
+        return self
 
     @property
     def untrained(self) -> bool:
         """Whether the weights were random."""
-        return bool((self.weights or {}).get("untrained"))
+        return "UNTRAINED" in self.marks
+
+    @property
+    def score(self) -> float | None:
+        """The ceiled score, if there is one."""
+        return getattr(self.measured, "score", None)
+
+    @cached_property
+    def checksum(self) -> str:
+        """sha256 over all fields, in hex: stands in the file, and in the sidecar that belongs to it."""
+        return _checksum(self.model_dump(mode="json"))
 
     def to_json(self) -> str:
-        """All fields, in order, as JSON text; NaN and infinity are refused."""
-        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        """All fields, in order, and the checksum over them, as JSON text."""
+        fields = self.model_dump(mode="json") | {"checksum": self.checksum}
+        return json.dumps(fields, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
-    def path(self, results) -> Path:
+    def path(self, results: str | Path) -> Path:
         """Where this record lies under a results folder."""
         return record_path(results, self.model, self.suite, self.benchmark)
 
-    def write(self, results, sidecar: "Sidecar | None" = None) -> Path:
+    def write(self, results: str | Path, sidecar: Sidecar | None = None) -> Path:
         """Write the record, and its sidecar first, so that a record never lacks its neuroids.
 
-        Both are written to a temporary name and renamed: there is never half a file.
+        There is never half a file; a record that an older version wrote is set aside, not overwritten.
         """
         path = self.path(results)
+        set_aside_older(path)
         if sidecar is not None:
-            sidecar.write(path.with_suffix(".npz"))
+            sidecar.write(path.with_suffix(".npz"), self.checksum)
         return write_whole(path, self.to_json().encode(), "--results")
 
     @classmethod
-    def from_json(cls, path) -> "Record":
-        """Read one record, strictly.
+    def from_json(cls, path: str | Path) -> Record:
+        """Read one record, strictly; those of version 0.1.0 too.
 
         Raises
         ------
         RecordError
-            Broken JSON, an unknown or missing field, NaN, or a value of the wrong kind; names the file.
+            Broken JSON, an unknown or missing field, NaN, a value of the wrong kind, or a checksum that does not fit;
+            names the file.
         """
-        path = Path(path)
-        fields = _json_object(path)
-        known = [field.name for field in dataclasses.fields(cls)]
-        for name in fields:
-            if name not in known:
-                raise RecordError(f"{path}: unknown field '{name}'.{suggest(name, known, limit=len(known))}")
-        missing = [name for name in known if name not in fields]
-        if missing:
-            raise RecordError(f"{path}: missing field {', '.join(missing)}")
         try:
-            return cls(**fields)
+            return cls.from_fields(_json_object(Path(path)))
         except RecordError as error:
             raise RecordError(f"{path}: {error}") from None
 
+    @classmethod
+    def from_fields(cls, fields: dict[str, Any]) -> Record:
+        """The record of the fields of its JSON, as `from_json`."""
+        if fields.get("schema") == 1:
+            return cls(**_from_0_1_0(fields))
+        fields = dict(fields)
+        stated = fields.pop("checksum", None)
+        record = cls(**_with_tuples(fields))
+        if stated != record.checksum:
+            raise RecordError("its checksum does not fit: it was changed after it was written, or damaged")
+        return record
 
-def record_path(results, model: str, suite: str, benchmark: str) -> Path:
+
+MARKS = ("UNTRAINED", "SIMULATED")
+
+
+def marks_of(records: Iterable[Record]) -> tuple[str, ...]:
+    """What anything that shows these records must say: the marks of any of them."""
+    found = {mark for record in records for mark in record.marks}
+    return tuple(mark for mark in MARKS if mark in found)
+
+
+def record_path(results: str | Path, model: str, suite: str, benchmark: str) -> Path:
     """Where the record of a model on a benchmark lies; signs a file name may not hold become "-".
 
     Examples
@@ -153,74 +250,98 @@ def record_path(results, model: str, suite: str, benchmark: str) -> Path:
     return Path(results) / model / suite / f"{benchmark}.json"
 
 
-def _json_object(path):
+def set_aside_older(path: Path) -> None:
+    """Give a record of an older version another name, ``<benchmark>.0.1.0.json``, before a new one takes its place."""
+    if not path.is_file():
+        return
+    try:
+        fields = _json_object(path)
+    except RecordError:
+        return
+    if 1 in (fields.get("schema"), (fields.get("record") or {}).get("schema")):
+        kept = path.with_name(f"{path.stem}{OLDER_SUFFIX}")
+        path.rename(kept)
+        if path.with_suffix(".npz").is_file():
+            path.with_suffix(".npz").rename(kept.with_suffix(".npz"))
+        logger.warning("%s was written by version 0.1.0: kept as %s", path, kept.name)
+
+
+OLDER_SUFFIX = ".0.1.0.json"
+
+
+def _from_0_1_0(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a record as version 0.1.0 wrote it, in today's envelope."""
+    fields = dict(fields)
+    fields["format"] = fields.pop("schema")
+    marks = [
+        mark
+        for mark, holds in (
+            ("UNTRAINED", (fields.get("weights") or {}).get("untrained")),
+            ("SIMULATED", fields.pop("simulated", False)),
+        )
+        if holds
+    ]
+    measured = {name: fields.pop(name) for name in Predictivity.model_fields if name in fields}
+    scored = fields.get("status") == "scored"
+    return _with_tuples(
+        fields | {"card": fields.get("model"), "marks": marks, "measured": measured if scored else None}
+    )
+
+
+def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    """JSON has lists only; the body becomes the kind of thing that was measured."""
+    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    body = fields.get("measured")
+    if isinstance(body, dict):
+        kind = Measure if fields.get("kind") == "measure" else Predictivity
+        fields["measured"] = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in body.items()})
+    return fields
+
+
+def _checksum(fields: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _require_upright(interval: Interval | None) -> None:
+    if interval is not None and interval[0] > interval[1]:
+        raise ValueError(f"interval {interval} is upside down")
+
+
+def _faults(error: ValidationError, kind: type[BaseModel]) -> str:
+    """What is wrong with the values of a record, in words."""
+    known = list(kind.model_fields)
+    first = error.errors()[0]
+    name, given = str(first["loc"][0]) if first["loc"] else "", first["input"]
+    if first["type"] == "extra_forbidden":
+        return f"unknown field '{name}'.{suggest(name, known, limit=len(known))}"
+    missing = [str(one["loc"][0]) for one in error.errors() if one["type"] == "missing" and len(one["loc"]) == 1]
+    if missing:
+        return f"missing field {', '.join(missing)}"
+    if not first["loc"]:
+        return first["msg"].removeprefix("Value error, ")
+    return f"field '{name}' is {given!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+
+
+def _json_object(path: Path) -> dict[str, Any]:
     def refuse(constant):
-        raise RecordError(f"{path}: holds {constant}; a record holds finite numbers or null")
+        raise RecordError(f"holds {constant}; a record holds finite numbers or null")
 
     def once(pairs):
         names = [name for name, _ in pairs]
         if len(set(names)) < len(names):
-            raise RecordError(f"{path}: a field stands twice")
+            raise RecordError("a field stands twice")
         return dict(pairs)
 
     try:
         value = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse, object_pairs_hook=once)
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path}: broken JSON, {error}") from None
+        raise RecordError(f"broken JSON, {error}") from None
     if not isinstance(value, dict):
-        raise RecordError(f"{path}: not a record: expected a JSON object, found a {type(value).__name__}")
+        raise RecordError(f"not a record: expected a JSON object, found a {type(value).__name__}")
     return value
 
 
-def _fault(record):
-    """What is wrong with the values of a record, or None."""
-    for field in dataclasses.fields(record):
-        value = getattr(record, field.name)
-        if not _is_of_kind(value, field.type):
-            return f"field '{field.name}' is {value!r}, expected {_kind_name(field.type)}"
-    if record.schema != SCHEMA:
-        return f"schema {record.schema} is not {SCHEMA}, the one this version reads"
-    if record.status not in STATUSES:
-        return f"unknown status '{record.status}'.{suggest(record.status, STATUSES)}"
-    if record.status == "no access":
-        return _fault_without_access(record)
-    if record.raw is None or record.formula is None:
-        return "status is 'scored' but there is no raw or no formula"
-    if record.ceiling is None and (record.score is not None or record.score_2022 is not None):
-        return "a score without a ceiling; unceiled records hold raw only"
-    if record.ceiling is not None and (record.score is None or record.score_2022 is None):
-        return "a ceiling without score and score_2022"
-    if record.interval is not None and record.interval[0] > record.interval[1]:
-        return f"interval {record.interval} is upside down"
-    return None
-
-
-def _fault_without_access(record):
-    numbers = [name for name in ("score", "score_2022", "raw", "interval") if getattr(record, name) is not None]
-    if numbers:
-        return f"status is 'no access' but {', '.join(numbers)} is given"
-    return None if record.reason else "status is 'no access' but there is no reason"
-
-
-def _is_of_kind(value, kind):
-    if get_origin(kind) is UnionType:
-        return any(_is_of_kind(value, option) for option in get_args(kind))
-    if get_origin(kind) is tuple:
-        item, *rest = get_args(kind)
-        right_length = isinstance(value, tuple) and (rest == [Ellipsis] or len(value) == 1 + len(rest))
-        return right_length and all(_is_of_kind(one, item) for one in value)
-    if kind is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if kind is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, kind)
-
-
-def _kind_name(kind):
-    return kind.__name__ if isinstance(kind, type) and not get_args(kind) else str(kind)
-
-
-def read_folder(folder) -> tuple[pd.DataFrame, list[str]]:
+def read_folder(folder: str | Path) -> tuple[pd.DataFrame, list[str]]:
     """All records under a results folder as one table.
 
     Parameters
@@ -230,7 +351,8 @@ def read_folder(folder) -> tuple[pd.DataFrame, list[str]]:
     Returns
     -------
     table : DataFrame, one row per record
-        A column per field of `Record`, `untrained`, `path`, and `sidecar` (path, or None where there is none).
+        A column per field of `Record`, of `Predictivity` and of `Measure`, and `path`, `sidecar` (path, or None where
+        there is none), `checksum`.
     warnings : list of str
         One line for each file left out, naming it and saying why. Nothing is left out silently.
 
@@ -244,6 +366,9 @@ def read_folder(folder) -> tuple[pd.DataFrame, list[str]]:
         raise RecordError(f"there is no folder {folder}. Score a model first: python evaluate.py --model 991")
     rows, warnings, seen = [], [], {}
     for path in _record_files(folder):
+        if path.name.endswith(OLDER_SUFFIX):
+            warnings.append(f"left out: {path}: of version 0.1.0, scored again since")
+            continue
         try:
             record = Record.from_json(path)
         except RecordError as error:
@@ -255,29 +380,34 @@ def read_folder(folder) -> tuple[pd.DataFrame, list[str]]:
             continue
         seen[key] = path
         rows.append(_row(record, path))
-    columns = [field.name for field in dataclasses.fields(Record)] + ["untrained", "path", "sidecar"]
-    return pd.DataFrame(rows, columns=columns), warnings
+    return pd.DataFrame(rows, columns=COLUMNS), warnings
 
 
-def _record_files(folder):
+COLUMNS = [
+    *(name for name in Record.model_fields if name != "measured"),
+    *Predictivity.model_fields,
+    *(name for name in Measure.model_fields if name not in Predictivity.model_fields),
+    "path",
+    "sidecar",
+    "checksum",
+]
+
+
+def _record_files(folder: Path) -> list[Path]:
     """JSON files that should be records: those of a layer search are not."""
     found = sorted(folder.rglob("*.json"))
     return [path for path in found if "layer_search" not in path.relative_to(folder).parts]
 
 
-def _row(record, path):
+def _row(record: Record, path: Path) -> dict[str, Any]:
     sidecar = path.with_suffix(".npz")
-    fields = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
-    own = {"untrained": record.untrained, "path": path, "sidecar": sidecar if sidecar.is_file() else None}
-    return fields | own
+    envelope = {name: getattr(record, name) for name in Record.model_fields if name != "measured"}
+    measured = {} if record.measured is None else dict(record.measured)
+    own = {"path": path, "sidecar": sidecar if sidecar.is_file() else None}
+    own["checksum"] = record.checksum if record.format == FORMAT else None
+    return dict.fromkeys(COLUMNS) | envelope | measured | own
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages a score depends on; those not installed are left out."""
-    found = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+    """Versions of Python and of the packages a number depends on; those not installed are left out."""
+    return {"python": platform.python_version(), **versions_of(PACKAGES)}

@@ -17,15 +17,14 @@ from brainscore_vision.model_helpers.activations.pytorch import disable_activati
 
 from ..engine.budget import Budget
 from ..engine.images import Request
-from ..engine.recorder import Recorder
 from ..models.model import Model
 from ..plugin.areas import AREAS_AND_BEHAVIOR
 from ..plugin.errors import UserError, suggest
 from ..plugin.files import require_writable_folder
 from . import uncertainty
-from .fast_metrics import Fitted, GramPredictivity, fit_engine, require_engine
-from .recorded_model import RecordedActivations
-from .records import Record, RecordError, record_path, versions
+from .fast_metrics import Job, make_job, require_engine
+from .recorded_model import Recorded, RecordedActivations, rehearse
+from .records import Predictivity, Record, RecordError, record_path, versions
 from .sidecar import Sidecar
 from .suites import NoAccess, Suite, load
 
@@ -38,35 +37,40 @@ RERUN = {
 }
 
 
+def _say_nothing(*_said: object) -> None:
+    """A named function, so that options with a watcher can go to another process."""
+
+
 @dataclass
 class Watcher:
-    """What a front end wants to hear of; every call has a default that does nothing."""
+    """What a front end wants to hear of; every call has a default that does nothing.
 
-    stage: Callable[[str], None] = lambda text: None
-    recorded: Callable[[int, int], None] = lambda done, total: None
-    scored: Callable[[Record], None] = lambda record: None
+    Parameters
+    ----------
+    stage : what is being done
+    planned : lines, before long work
+    recorded : images done, of how many
+    scored : a record the moment it exists, its number, of how many
+    """
+
+    stage: Callable[[str], None] = _say_nothing
+    planned: Callable[[list[str]], None] = _say_nothing
+    recorded: Callable[[int, int], None] = _say_nothing
+    scored: Callable[[Record, int, int], None] = _say_nothing
 
 
 @dataclass(frozen=True)
-class Job:
-    """One benchmark to be scored."""
-
-    identifier: str
-    area: str
-    fitted: Fitted
-
-
-@dataclass(frozen=True)
-class Options:
+class ScoreOptions:
     """How to score.
 
     Parameters
     ----------
-    engine : one of `engines.ENGINES`
+    engine : one of `fast_metrics.ENGINES`
     results : folder for the records
     rerun : one of `RERUN`
     cache : folder for Gram matrices and unfinished recordings; None keeps nothing
     budget : how much recorded features may take; default half of what is free
+    command : the command line, for the records
     """
 
     engine: str = "gram"
@@ -74,10 +78,11 @@ class Options:
     rerun: str = "missing"
     cache: Path | None = None
     budget: Budget | None = None
+    command: str | None = None
     watcher: Watcher = field(default_factory=Watcher)
 
 
-def score_suite(model: Model, suite: Suite, options: Options) -> list[Record]:
+def score_suite(model: Model, suite: Suite, options: ScoreOptions) -> list[Record]:
     """Score a model on every benchmark of a suite.
 
     Returns
@@ -103,9 +108,9 @@ def score_suite(model: Model, suite: Suite, options: Options) -> list[Record]:
         options.watcher.stage(
             f"{len(kept)} of {len(suite.leaves)} scores are there already; --rerun all makes them anew"
         )
-    jobs, refused = _load_jobs(todo, model, suite, options)
-    if jobs:
+    if todo:
         require_writable_folder(options.results, "--results")
+    jobs, refused = _load_jobs(todo, model, suite, options)
     made = [*refused, *_score_jobs(jobs, model, suite, options)]
     records = kept | {record.benchmark: record for record in made}
     return [records[leaf] for leaf in suite.leaves if leaf in records]
@@ -113,15 +118,14 @@ def score_suite(model: Model, suite: Suite, options: Options) -> list[Record]:
 
 def record_fingerprint(model: Model, suite: Suite, area: str, engine: str) -> str:
     """Hash of everything a score depends on besides the benchmark: a record with another one is stale."""
-    now = versions()
     facts = {
         "model": model.fingerprint,
-        "layer": model.layer_of(area),
+        "layer": model.layers.get(area),
         "visual_degrees": model.card.visual_degrees,
         "precision": model.precision,
         "engine": engine,
         "data": suite.data,
-        "versions": {name: now.get(name) for name in ("brainscore_submission", "brainscore_vision", "brainscore_core")},
+        "versions": versions(),
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
@@ -129,14 +133,14 @@ def record_fingerprint(model: Model, suite: Suite, area: str, engine: str) -> st
 # --- what is there already ------------------------------------------------------------------------------------
 
 
-def _kept_records(model: Model, suite: Suite, options: Options) -> dict[str, Record]:
+def _kept_records(model: Model, suite: Suite, options: ScoreOptions) -> dict[str, Record]:
     if options.rerun not in RERUN:
         raise UserError(f"unknown rerun policy '{options.rerun}'.{suggest(options.rerun, RERUN)}")
     if options.rerun == "all":
         return {}
     kept = {}
     for leaf, area in suite.leaves.items():
-        path = record_path(options.results, model.card.identifier, suite.name, leaf)
+        path = record_path(options.results, model.name, suite.name, leaf)
         if not path.exists():
             continue
         try:
@@ -161,114 +165,123 @@ def _kept_records(model: Model, suite: Suite, options: Options) -> dict[str, Rec
 # --- benchmarks -------------------------------------------------------------------------------------------------
 
 
-def _load_jobs(todo: dict[str, str], model: Model, suite: Suite, options: Options) -> tuple[list[Job], list[Record]]:
+def _load_jobs(
+    todo: dict[str, str], model: Model, suite: Suite, options: ScoreOptions
+) -> tuple[list[Job], list[Record]]:
     jobs, refused = [], []
     for identifier, area in todo.items():
         options.watcher.stage(f"loading {identifier}")
         try:
             benchmark = load(identifier, suite)
         except NoAccess as error:
-            refused.append(_refusal(identifier, area, str(error), model, suite, options))
+            envelope = describe_record(identifier, area, model, suite, options.engine, options.command)
+            record = Record(**envelope, status="no access", reason=str(error))
+            record.write(options.results)
+            options.watcher.scored(record, len(refused) + 1, len(todo))
+            refused.append(record)
             continue
-        area = _area_of(benchmark, area)
-        if model.layer_of(area) is None:
+        if area not in AREAS_AND_BEHAVIOR:  # given by id alone, a benchmark says itself which area it is about
+            area = str(getattr(benchmark, "region", None) or getattr(benchmark, "parent", None) or area)
+        if area not in model.layers:
             raise UserError(f"{identifier} needs a layer for {area}: give one, --layers {area}=<layer>.")
-        jobs.append(Job(identifier, area, fit_engine(benchmark, options.engine, model.device)))
+        jobs.append(make_job(identifier, area, benchmark, options.engine, model.device))
     return jobs, refused
-
-
-def _area_of(benchmark: Any, area: str) -> str:
-    """A benchmark given by id alone says itself which area it is about."""
-    region = getattr(benchmark, "region", None) or getattr(benchmark, "parent", None)
-    return str(region) if area not in AREAS_AND_BEHAVIOR and region is not None else area
-
-
-def _refusal(identifier: str, area: str, reason: str, model: Model, suite: Suite, options: Options) -> Record:
-    record = Record(**_origin(identifier, area, model, suite, options.engine), status="no access", reason=reason)
-    record.write(options.results)
-    options.watcher.scored(record)
-    return record
 
 
 # --- recording and scoring --------------------------------------------------------------------------------------
 
 
-def _score_jobs(jobs: Sequence[Job], model: Model, suite: Suite, options: Options) -> list[Record]:
+def _score_jobs(jobs: Sequence[Job], model: Model, suite: Suite, options: ScoreOptions) -> list[Record]:
     if not jobs:
         return []
-    recorder = model.recorder(options.cache, options.budget, options.watcher.recorded)
-    activations = RecordedActivations(model.cache_identifier, recorder.record)
-    candidate = model.commit(activations)
+    watcher = options.watcher
+    recorder = model.recorder(options.cache, options.budget, watcher.recorded, fresh=options.rerun == "all")
+    recorded = Recorded(recorder.record)
     started = time.perf_counter()
-    if options.engine != "brainscore":
-        _record_all(jobs, candidate, activations, recorder, options.watcher)
-    recording_seconds = time.perf_counter() - started
-    reference = model.commit(disable_activation_caching(model.activations_model()))
+    if options.engine != "brainscore":  # each image goes through the network once for all benchmarks
+        requests: list[Request] = []
+        for job in jobs:
+            watcher.stage(f"preparing the stimuli of {job.identifier}")
+            requests += rehearse(job.benchmark, model.commit, job.form, recorded)
+        watcher.stage("recording")
+        recorded.recording.update(recorder.record(requests))
+    recording_seconds = round(time.perf_counter() - started, 3)
     records = []
-    for job in jobs:
-        options.watcher.stage(f"scoring {job.identifier}")
-        activations.form = job.fitted.form
-        record, sidecar = _score_one(
-            job, reference if options.engine == "brainscore" else candidate, model, suite, options.engine
-        )
-        seconds = {**record.pop("seconds"), "recording": round(recording_seconds, 3)}
-        n_features = activations.recording.n_features.get(record["layer"])
-        finished = Record(**record, seconds=seconds, n_features=n_features)
-        finished.write(options.results, sidecar)
-        options.watcher.scored(finished)
-        records.append(finished)
+    for number, job in enumerate(jobs, 1):
+        watcher.stage(f"scoring {job.identifier}")
+        if options.engine == "brainscore":
+            candidate = model.commit(disable_activation_caching(model.activations_model()))
+        else:
+            candidate = model.commit(RecordedActivations(model.cache_identifier, job.form, recorded))
+        envelope = describe_record(job.identifier, job.area, model, suite, options.engine, options.command)
+        n_features = recorded.recording.n_features.get(envelope["layer"])
+        record, sidecar = score_job(job, candidate, envelope, n_features, {"recording": recording_seconds})
+        record.write(options.results, sidecar)
+        watcher.scored(record, number, len(jobs))
+        records.append(record)
     recorder.discard_leftovers()
     return records
 
 
-def _record_all(
-    jobs: Sequence[Job], candidate: Any, activations: RecordedActivations, recorder: Recorder, watcher: Watcher
-) -> None:
-    """Each stimulus image goes through the network once for all benchmarks."""
-    requests: list[Request] = []
-    for job in jobs:
-        watcher.stage(f"preparing the stimuli of {job.identifier}")
-        requests += activations.rehearse(job.fitted.benchmark, candidate, job.fitted.form)
-    watcher.stage("recording")
-    activations.recording.update(recorder.record(requests))
+def score_job(
+    job: Job,
+    candidate: Any,
+    envelope: dict[str, Any],
+    n_features: int | None = None,
+    seconds: dict[str, float] | None = None,
+    **resampling: Any,
+) -> tuple[Record, Sidecar | None]:
+    """Run a benchmark on a committed model: its record, and the numbers of its neuroids where it keeps them.
 
-
-def _score_one(
-    job: Job, candidate: Any, model: Model, suite: Suite, engine: str
-) -> tuple[dict[str, Any], Sidecar | None]:
+    Parameters
+    ----------
+    job : Job
+    candidate : Brain-Score model
+    envelope : of the record, as `describe_record` gives it
+    n_features : of the layer
+    seconds : spent before
+    **resampling : options of `uncertainty.raw_resamples`
+    """
     started = time.perf_counter()
-    score = job.fitted.benchmark(candidate)
-    sidecar = _sidecar(score, job.fitted.metric)
-    fields = _origin(job.identifier, job.area, model, suite, engine) | _numbers(score, job)
-    fields["interval"], fields["interval_over"] = uncertainty.score_interval(
+    score = job.benchmark(candidate)
+    sidecar = _sidecar(score, job)
+    numbers = _numbers(score, job)
+    numbers["interval"], numbers["interval_over"], numbers["raw_spread"] = uncertainty.score_interval(
         sidecar,
-        score=fields.get("score"),
-        score_error=fields.get("score_error"),
-        ceiling=fields.get("ceiling"),
-        formula=fields["formula"],
+        score=numbers.get("score"),
+        score_error=numbers.get("score_error"),
+        ceiling=numbers.get("ceiling"),
+        formula=numbers["formula"],
+        **resampling,
     )
-    fields["engine"] = job.fitted.engine
-    fields["notes"] = _notes(score, job)
-    fields["seconds"] = {"scoring": round(time.perf_counter() - started, 3)}
-    return fields, sidecar
+    measured = Predictivity(**numbers, engine=job.engine, n_features=n_features)
+    seconds = {"scoring": round(time.perf_counter() - started, 3), **(seconds or {})}
+    return Record(**envelope, measured=measured, notes=_notes(score, job), seconds=seconds), sidecar
 
 
-def _origin(identifier: str, area: str, model: Model, suite: Suite, engine: str) -> dict[str, Any]:
+def describe_record(
+    identifier: str, area: str, model: Model, suite: Suite, engine: str, command: str | None = None
+) -> dict[str, Any]:
+    """The envelope of a record: all of it that is known before anything is measured."""
     return {
-        "model": model.card.identifier,
+        "model": model.name,
+        "card": model.card.identifier,
         "competition_id": model.card.competition_id,
         "suite": suite.name,
         "benchmark": identifier,
         "area": area,
-        "layer": model.layer_of(area),
-        "layer_map": model.layer_map_name,
-        "visual_degrees": model.card.visual_degrees,
+        "layer": model.layers.get(area),
+        "layer_map": model.layer_map,
+        "marks": (*model.marks, *(["SIMULATED"] if identifier in suite.simulated_leaves else [])),
+        "visual_degrees": float(model.card.visual_degrees),
         "weights": dict(model.origin),
         "preprocessing": model.card.preprocessing.name,
-        "simulated": identifier in suite.simulated_leaves,
-        "fingerprint": record_fingerprint(model, suite, area, engine),
         "precision": model.precision,
         "device": model.device,
+        "batch_size": model.batch_size,
+        "command": command,
+        "data": suite.data,
+        "fingerprint": record_fingerprint(model, suite, area, engine),
         "versions": versions(),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
@@ -284,16 +297,20 @@ def _numbers(score: Any, job: Job) -> dict[str, Any]:
         "raw_error": r_error,
         "raw_per_split": _per_split(raw),
         "metric": job.identifier.rsplit("-", 1)[-1],
-        **_sizes(job.fitted.benchmark),
+        **_sizes(job.benchmark),
     }
-    c = None if ceiling is None or getattr(job.fitted.benchmark, "unceiled", False) else _value(ceiling)
+    c = None if ceiling is None or getattr(job.benchmark, "unceiled", False) else _value(ceiling)
     if c is None or not np.isfinite(c) or c <= 0:  # below 0 the recordings do not agree with themselves
         return numbers | {"formula": "r"}
     numbers |= {"score": _value(score), "ceiling": c, "ceiling_error": _error(ceiling)}
-    if hasattr(job.fitted.benchmark, "_similarity_metric"):
+    if hasattr(job.benchmark, "_similarity_metric"):
         return numbers | _both_formulas(r, r_error, c)
-    return numbers | {"score_2022": _value(score), "score_error": _error(score), "score_2022_error": _error(score),
-                      "formula": "r/sqrt(c)"}  # fmt: skip
+    return numbers | {
+        "score_2022": _value(score),
+        "score_error": _error(score),
+        "score_2022_error": _error(score),
+        "formula": "r/sqrt(c)",
+    }
 
 
 def _notes(score: Any, job: Job) -> tuple[str, ...]:
@@ -303,9 +320,9 @@ def _notes(score: Any, job: Job) -> tuple[str, ...]:
         notes.append(
             f"the ceiling is {_value(ceiling):.3f}: no reliable signal in the recordings, so there is no score"
         )
-    if job.fitted.engine == "converged":
+    if job.engine == "converged":
         notes.append("PLS by the book, iterated to convergence: not Brain-Score's number")
-    return (*notes, *(job.fitted.metric.predictivity.notes if job.fitted.metric else ()))
+    return (*notes, *(job.metric.predictivity.notes if job.metric else ()))
 
 
 def _both_formulas(r: float, r_error: float | None, c: float) -> dict[str, Any]:
@@ -344,12 +361,10 @@ def _sizes(benchmark: Any) -> dict[str, int | None]:
     return {"n_stimuli": len(set(assembly["stimulus_id"].values)), "n_neuroids": n_neuroids}
 
 
-def _sidecar(score: Any, metric: GramPredictivity | None) -> Sidecar | None:
+def _sidecar(score: Any, job: Job) -> Sidecar | None:
     raw = score.attrs.get("raw", score).attrs.get("raw")
     if raw is None or not {"split", "neuroid"} <= set(raw.dims):
         return None
     raw = raw.transpose("split", "neuroid")
     r, neuroid_id = raw.values.astype(float), raw["neuroid_id"].values.astype(str)
-    if metric is None:
-        return Sidecar(r=r, neuroid_id=neuroid_id)
-    return Sidecar(r=r, neuroid_id=neuroid_id, **metric.held_out())
+    return Sidecar(r=r, neuroid_id=neuroid_id, **(job.metric.held_out() if job.metric else {}))

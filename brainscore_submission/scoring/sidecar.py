@@ -38,21 +38,26 @@ class Sidecar:
         """Whether predictions are kept, so that stimuli can be resampled."""
         return self.prediction is not None
 
-    def write(self, path) -> Path:
-        """Write to a temporary name and rename."""
+    def write(self, path: str | Path, record: str) -> Path:
+        """Write the file, whole or not at all, with the checksum of the record it belongs to."""
         arrays = {name: value for name, value in vars(self).items() if value is not None}
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
+        np.savez_compressed(buffer, record=np.array(record), **arrays)
         return write_whole(path, buffer.getbuffer(), "--results")
 
     @classmethod
-    def load(cls, path) -> "Sidecar":
+    def load(cls, path: str | Path, record: str | None = None) -> "Sidecar":
         """Read and check a sidecar.
+
+        Parameters
+        ----------
+        path : of the file
+        record : checksum of the record it should belong to; None asks for none
 
         Raises
         ------
         RecordError
-            Not an npz file, an unknown or missing array, shapes that do not fit; names the file.
+            Not an npz file, an unknown or missing array, shapes that do not fit, another record's; names the file.
         """
         path = Path(path)
         try:
@@ -60,6 +65,9 @@ class Sidecar:
                 arrays = dict(file)
         except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
             raise RecordError(f"{path}: not a readable sidecar, {error}") from None
+        own = str(arrays.pop("record", ""))
+        if record not in (None, own):
+            raise RecordError(f"{path}: it belongs to another record than the one beside it")
         fault = _sidecar_fault(arrays)
         if fault:
             raise RecordError(f"{path}: {fault}")

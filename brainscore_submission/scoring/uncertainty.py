@@ -59,7 +59,7 @@ def ceiled(raw, ceiling, formula):
 
 
 def score_interval(sidecar, *, score, score_error, ceiling, formula=TODAY, **options):
-    """The interval a record holds, on the scale of its score, and what it was resampled over.
+    """The interval a record holds, on the scale of its score, what it was resampled over, and the spread of raw r.
 
     Made on r and carried over, so an interval of r that holds 0 gives one of the score that begins at 0.
     The ceiling is held fixed.
@@ -77,18 +77,22 @@ def score_interval(sidecar, *, score, score_error, ceiling, formula=TODAY, **opt
     -------
     interval : tuple (low, high), or None without a score
     over : "neuroids and stimuli", "neuroids", "normal" or None
+    spread : standard deviation of raw r over the resamples, or None without a sidecar
 
     Examples
     --------
     >>> score_interval(None, score=.61, score_error=.01, ceiling=.8)
-    ((0.5904, 0.6296), 'normal')
+    ((0.5904, 0.6296), 'normal', None)
     """
-    if score is None or (sidecar is None and score_error is None):
-        return None, None
     if sidecar is None:
-        return (round(score - 1.96 * score_error, 12), round(score + 1.96 * score_error, 12)), "normal"
-    low, high = percentiles(raw_resamples(sidecar, **options))
-    return carried_over(low, high, ceiling, formula), resampled_over(sidecar)
+        if score is None or score_error is None:
+            return None, None, None
+        return (round(score - 1.96 * score_error, 12), round(score + 1.96 * score_error, 12)), "normal", None
+    resamples = raw_resamples(sidecar, **options)
+    spread = float(np.std(resamples))
+    if score is None:
+        return None, None, spread
+    return carried_over(*percentiles(resamples), ceiling, formula), resampled_over(sidecar), spread
 
 
 def carried_over(low, high, ceiling, formula=TODAY) -> tuple[float, float]:

@@ -1,19 +1,21 @@
 """The leaderboard's dry run: through Brain-Score's registry, equal to evaluate.py to the last digit."""
 
 import hashlib
+import sys
 import zipfile
 
 import pytest
 import timm
 import torch
 
-from brainscore_submission.checking.dry_run import dry_run, evaluate_scores, own_scores_of
+from brainscore_submission.checking import running
+from brainscore_submission.checking.dry_run import evaluate_scores, own_scores_of
+from brainscore_submission.checking.sandbox import Sandbox
 from brainscore_submission.packaging import package
 from brainscore_submission.plugin.card import Card, Preprocessing, Source, Weights
-from brainscore_submission.plugin.errors import UserError
 
 NAME = "tiny_resnet_of_ours"
-LAYERS = {"V1": "layer1", "V2": "layer2", "V4": "layer3", "IT": "layer4"}
+LAYERS = {"V1": "layer1", "V2": "layer2", "V4": "layer3", "IT": "layer4", "behavior": "layer4"}
 
 
 @pytest.fixture
@@ -36,17 +38,25 @@ def plugin(tmp_path, monkeypatch):
     return tmp_path / NAME / "models" / NAME
 
 
-def test_the_dry_run_gives_the_evaluations_numbers_to_the_last_digit(plugin):
-    scores = dry_run(plugin, NAME)
+def dry_run(plugin, tmp_path):
+    """Scores through Brain-Score's registry, in a process of its own, and what was found on the way."""
+    (tmp_path / "sandbox").mkdir()
+    sandbox = Sandbox(tmp_path / "sandbox", sys.executable)
+    return running.dry_run(sandbox, sandbox.place(plugin), NAME, timeout=3600)
+
+
+def test_the_dry_run_gives_the_evaluations_numbers_to_the_last_digit(plugin, tmp_path):
+    scores, _ = dry_run(plugin, tmp_path)
     assert list(scores) == ["demo.V1-pls", "demo.V2-pls", "demo.V4-pls", "demo.IT-pls", "demo.behavior-i2n"]
     assert len(set(scores.values())) == 5
     assert scores == evaluate_scores(plugin, NAME)
 
 
-def test_a_plugin_that_cannot_be_loaded_is_a_user_error(plugin):
+def test_a_plugin_that_cannot_be_loaded_has_no_scores_and_a_reason(plugin, tmp_path):
     (plugin / "region_layer_map" / f"{NAME}.json").unlink()
-    with pytest.raises(UserError, match="stops after 0 benchmarks.*region_layer_map"):
-        dry_run(plugin, NAME)
+    scores, findings = dry_run(plugin, tmp_path)
+    assert scores is None
+    assert "stops after 0 benchmarks" in findings[0].message and "region_layer_map" in findings[0].message
 
 
 def test_only_this_projects_plugins_have_numbers_to_compare_with(plugin):

@@ -10,10 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from analysis.layer_search import HELP, _how_to_use, layer_search
-from analysis.report import rerun_command
+from analysis.layer_search import HELP, draw
+from brainscore_submission.asked import Asked
 from brainscore_submission.cli import EVALUATE_HELP, evaluate, run
-from brainscore_submission.layer_search.cluster import Opener
+from brainscore_submission.cli.search import search_command
+from brainscore_submission.layer_search.display import how_to_use
 from brainscore_submission.scoring.records import read_folder
 
 RESNET = ["--model", "timm:test_resnet", "--weights", "untrained"]
@@ -42,7 +43,7 @@ def search(demo_cache, tmp_path, monkeypatch):
     """Search in an empty folder."""
     monkeypatch.setenv("BRAINSCORE_SUBMISSION_CACHE", str(demo_cache))
     monkeypatch.chdir(tmp_path)
-    return lambda *words: typed(layer_search, HELP, *words)
+    return lambda *words: typed(search_command(draw), HELP, *words)
 
 
 def test_the_last_line_evaluates_what_was_searched_and_the_map_is_not_called_the_papers(search):
@@ -58,9 +59,8 @@ def test_the_last_line_evaluates_what_was_searched_and_the_map_is_not_called_the
     records, _ = read_folder("results")
     records = records[records["layer_map"].str.startswith("searched on demo")]
     written = json.loads(Path("layer_maps/timm_test_resnet_r160_in1k.json").read_text())
-    words = shlex.split(rerun_command(records))
-    layers = dict(pair.split("=") for pair in words[words.index("--layers") + 1].split(","))
-    assert layers == {**written, "behavior": "layer4"} and "--layer-map" not in words
+    assert dict(zip(records["area"], records["layer"], strict=True)) == {**written, "behavior": "layer4"}
+    assert set(records["command"]) == {command.replace("python evaluate.py", "brainscore-submission", 1)}
 
 
 def test_layers_keep_the_names_they_were_asked_for_by(search):
@@ -92,34 +92,33 @@ def choices(**layers):
 
 
 @pytest.mark.parametrize(
-    ("opener", "behavior_layer", "chosen", "map_name", "options"),
+    ("asked", "behavior_layer", "chosen", "map_name", "options"),
     [
-        (Opener("991", suite="public"), "head", choices(V1="a", behavior="head"), "searched", "--layer-map searched"),
-        (Opener("991", suite="public"), "head", choices(V1="a", behavior="b"), "paper", "--layers behavior=b"),
-        (Opener("991", suite="public"), "head", choices(V1="a"), "searched", "--layer-map searched"),
-        (Opener("timm:x", suite="demo"), None, choices(V1="a"), "paper", "--layers 'behavior=<layer>'"),
+        (Asked("991", suite="public"), "head", choices(V1="a", behavior="head"), "searched", "--layer-map searched"),
+        (Asked("991", suite="public"), "head", choices(V1="a", behavior="b"), "paper", "--layers behavior=b"),
+        (Asked("991", suite="public"), "head", choices(V1="a"), "searched", "--layer-map searched"),
+        (Asked("timm:x", suite="demo"), None, choices(V1="a"), "paper", "--layers 'behavior=<layer>'"),
     ],
 )
 def test_the_last_line_names_the_layer_for_behaviour_where_nothing_else_does(
-    opener, behavior_layer, chosen, map_name, options
+    asked, behavior_layer, chosen, map_name, options
 ):
     result = SimpleNamespace(
         choices=chosen,
         model=SimpleNamespace(card=SimpleNamespace(behavior_layer=behavior_layer)),
         suite=SimpleNamespace(areas=["V1", "behavior"]),
     )
-    assert _how_to_use(result, opener, map_name).endswith(f"--suite {opener.suite} {options}")
+    assert how_to_use(result, asked, map_name).endswith(f"--suite {asked.suite} {options}")
 
 
 def test_the_last_line_of_a_search_on_recordings_names_the_layer_found():
-    options = (("weights", "w.pt"), ("preprocessing", "squash224"), ("device", "auto"), ("batch_size", None))
-    opener = Opener("timm:x", options, recordings="my session", metric="cka")
+    asked = Asked("timm:x", recordings="my session", metric="cka", weights="w.pt", preprocessing="squash224")
     result = SimpleNamespace(
         choices=choices(V4="layer3"),
         model=SimpleNamespace(card=SimpleNamespace(behavior_layer=None)),
         suite=SimpleNamespace(areas=["V4"]),
     )
-    assert _how_to_use(result, opener, None) == (
+    assert how_to_use(result, asked, None) == (
         "Evaluate with it: python evaluate.py --model timm:x --recordings 'my session' --metric cka --weights w.pt "
         "--preprocessing squash224 --layers V4=layer3"
     )

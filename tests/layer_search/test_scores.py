@@ -6,8 +6,7 @@ from result_caching import store
 from brainscore_submission.layer_search.scores import committed, requests_of
 from brainscore_submission.models.model import Model
 from brainscore_submission.plugin.checkpoint import load_network
-from brainscore_submission.scoring.fast_metrics import Fitted
-from brainscore_submission.scoring.score import Job
+from brainscore_submission.scoring.fast_metrics import Job
 
 LAYER = "blocks.1.blocks.1.0.norm1"
 
@@ -37,8 +36,8 @@ def test_brainscore_keeps_nothing_of_the_noise_that_a_benchmark_is_asked_with(ti
     stimuli.stimulus_paths = {path.stem: path for path in paths}
     stimuli.identifier = "six images"
     loaded = load_network(tiny_card, "untrained")
-    model = Model(tiny_card, loaded.network, loaded.origin, {})
-    job = Job("lab.V1-rates", "V1", Fitted(OfFiringRates(stimuli), "features", "brainscore"))
+    model = Model("tiny", tiny_card, loaded.network, loaded.origin, {})
+    job = Job("lab.V1-rates", "V1", OfFiringRates(stimuli), "features", "brainscore")
     (request,) = requests_of(job, model, LAYER)
     assert (len(request.hashes), request.features) == (6, {LAYER})
     identifier = committed(model, "V1", LAYER).commit().identifier

@@ -13,16 +13,17 @@ import numpy as np
 import pytest
 from brainscore_vision.model_helpers.activations.pytorch import disable_activation_caching
 
+from brainscore_submission.asked import Asked
+from brainscore_submission.engine.budget import Budget
 from brainscore_submission.engine.sketch import Sketch
-from brainscore_submission.layer_search.cluster import Opener
 from brainscore_submission.layer_search.scores import committed
-from brainscore_submission.layer_search.search import Options, search_folder, search_layers
+from brainscore_submission.layer_search.search import SearchOptions, search_folder, search_layers
 from brainscore_submission.layer_search.table import table
-from brainscore_submission.layer_search.workbench import Settings, Watcher
 from brainscore_submission.models.model import Model
-from brainscore_submission.models.opening import GROUND_TRUTH, open_model
+from brainscore_submission.models.opening import open_model
 from brainscore_submission.plugin.areas import AREAS
 from brainscore_submission.plugin.checkpoint import load_network
+from brainscore_submission.scoring.score import Watcher
 from brainscore_submission.scoring.suites import find_suite
 
 # Brain-Score's readout does not converge on some layers, and scikit-learn says so.
@@ -47,7 +48,7 @@ def demo():
 @pytest.fixture
 def tiny_model(tiny_card):
     loaded = load_network(tiny_card, "untrained")
-    return Model(tiny_card, loaded.network, loaded.origin, {})
+    return Model("tiny", tiny_card, loaded.network, loaded.origin, {})
 
 
 @pytest.fixture
@@ -56,8 +57,8 @@ def small_resnet():
 
 
 def test_the_search_finds_the_right_layer_of_the_ground_truth_for_every_area(demo, tmp_path):
-    model = open_model(GROUND_TRUTH, areas=())
-    result = search_layers(model, demo, Options(results=tmp_path))
+    model = open_model("demo:ground_truth", areas=())
+    result = search_layers(model, demo, SearchOptions(results=tmp_path))
     assert {area: choice.layer for area, choice in result.choices.items()} == {
         **{area: area for area in AREAS},
         "behavior": "decision",
@@ -85,8 +86,8 @@ def shuffled(suite, seed):
 
 
 def test_with_shuffled_responses_no_layer_is_better_than_chance(demo, tmp_path):
-    model = open_model(GROUND_TRUTH, areas=())
-    result = search_layers(model, shuffled(demo, seed=0), Options(results=tmp_path, areas=AREAS))
+    model = open_model("demo:ground_truth", areas=())
+    result = search_layers(model, shuffled(demo, seed=0), SearchOptions(results=tmp_path, areas=AREAS))
     for choice in result.choices.values():
         assert choice.chance_p > 0.05
         assert choice.best_score < 0.1
@@ -112,17 +113,17 @@ def brainscores_loop(model):
 def test_every_layers_score_is_brainscores_own(tiny_model, demo, tmp_path):
     """Against Brain-Score's own loop: commit the area to each layer, record it, score it."""
     in_double(tiny_model.network)
-    options = Options(results=tmp_path, areas=("V4",), every=16)
+    options = SearchOptions(results=tmp_path, areas=("V4",), every=16)
     result = search_layers(tiny_model, demo, options)
     benchmark = demo.loaders["demo.V4-pls"]()
     n_compared = 0
     for score in result.scores:
-        if score.record.n_features < 60 or score.record.notes:  # below 25 components its numbers are rounding errors
+        if score.numbers.n_features < 60 or score.record.notes:  # below 25 components its numbers are rounding errors
             continue
         model = committed(tiny_model, "V4", score.layer)
         own = benchmark(model.commit(brainscores_loop(model)))
-        assert score.record.score == pytest.approx(float(own), abs=1e-6)
-        assert score.record.raw == pytest.approx(float(own.raw), abs=5e-6)
+        assert score.numbers.score == pytest.approx(float(own), abs=1e-6)
+        assert score.numbers.raw == pytest.approx(float(own.raw), abs=5e-6)
         n_compared += 1
     assert n_compared >= 8
 
@@ -135,7 +136,7 @@ def frame(result):
 
 
 def test_a_second_search_makes_no_pass_and_no_score(tiny_model, demo, tmp_path):
-    options = Options(results=tmp_path, areas=("V1",), every=60)
+    options = SearchOptions(results=tmp_path, areas=("V1",), every=60)
     first = search_layers(tiny_model, demo, options)
     scored = []
     watcher = Watcher(scored=lambda score, done, total: scored.append(score))
@@ -145,15 +146,15 @@ def test_a_second_search_makes_no_pass_and_no_score(tiny_model, demo, tmp_path):
 
 
 def test_other_weights_are_searched_again(tiny_card, tiny_model, demo, tmp_path):
-    options = Options(results=tmp_path, areas=("V1",), layers=("logits",))
+    options = SearchOptions(results=tmp_path, areas=("V1",), layers=("logits",))
     search_layers(tiny_model, demo, options)
     loaded = load_network(tiny_card, "untrained", seed=1)
-    other = Model(tiny_card, loaded.network, loaded.origin, {})
+    other = Model("tiny", tiny_card, loaded.network, loaded.origin, {})
     assert search_layers(other, demo, options).image_passes == 100
 
 
 def test_a_damaged_record_is_made_again(tiny_model, demo, tmp_path, caplog):
-    options = Options(results=tmp_path, areas=("V1",), every=60)
+    options = SearchOptions(results=tmp_path, areas=("V1",), every=60)
     first = search_layers(tiny_model, demo, options)
     records = sorted(first.folder.glob("records/*/*.json"))
     records[0].write_text(records[0].read_text()[:100])
@@ -166,8 +167,8 @@ def test_killed_five_times_the_search_ends_with_the_same_table(tiny_model, demo,
     """A process is killed as soon as it has written a few more records; then the search is left alone."""
 
     def options(results):
-        settings = Settings(cache=results / "cache", memory_bytes=10**9, disk_bytes=10**9)
-        return Options(results=results, areas=("V1", "V2"), every=12, exact=True, settings=settings)
+        budget = Budget(memory_bytes=10**9, disk_bytes=10**9, scratch=results / "cache")
+        return SearchOptions(results=results, areas=("V1", "V2"), every=12, exact=True, budget=budget)
 
     work = tmp_path / "work.pickle"
     work.write_bytes(pickle.dumps((tiny_model, demo, options(tmp_path / "killed"))))
@@ -202,13 +203,13 @@ def test_killed_five_times_the_search_ends_with_the_same_table(tiny_model, demo,
 @pytest.mark.slow
 def test_on_two_dask_workers_one_killed_half_way_the_table_is_the_same(small_resnet, demo, tmp_path):
     distributed = pytest.importorskip("distributed")
-    opener = Opener("timm:test_resnet", (("weights", "untrained"),), suite="demo")
+    asked = Asked("timm:test_resnet", weights="untrained", suite="demo", memory="1GB", disk="1GB")
     killed: list[int] = []
 
     def options(name, **changes):
-        settings = Settings(cache=tmp_path / name / "cache", memory_bytes=10**9, disk_bytes=10**9)
-        return Options(
-            results=tmp_path / name, areas=("V1",), every=4, exact=True, settings=settings, opener=opener, **changes
+        budget = Budget(10**9, 10**9, tmp_path / name / "cache")
+        return SearchOptions(
+            results=tmp_path / name, areas=("V1",), every=4, exact=True, budget=budget, asked=asked, **changes
         )
 
     alone = search_layers(small_resnet, demo, options("alone"))
@@ -234,7 +235,7 @@ def test_on_two_dask_workers_one_killed_half_way_the_table_is_the_same(small_res
 
 
 def test_after_a_sketch_the_winner_is_exact_and_the_table_says_which_numbers_are(small_resnet, demo, tmp_path):
-    options = Options(results=tmp_path, areas=("V1",), every=4, exact=False, sketch=Sketch(1024), top=2)
+    options = SearchOptions(results=tmp_path, areas=("V1",), every=4, exact=False, sketch=Sketch(1024), top=2)
     result = search_layers(small_resnet, demo, options)
     exact = search_layers(small_resnet, demo, dataclasses.replace(options, results=tmp_path / "exact", exact=True))
     assert result.choices["V1"].layer == exact.choices["V1"].layer
@@ -253,7 +254,9 @@ def test_after_a_sketch_the_winner_is_exact_and_the_table_says_which_numbers_are
 def test_the_sketchs_top_layers_hold_the_best_one_in_all_repetitions(small_resnet, demo, tmp_path, n_seeds):
     def options(folder, exact, seed=0):
         areas = ("V1", "IT") if n_seeds > 2 else ("V1",)
-        return Options(results=tmp_path / folder, areas=areas, every=3, exact=exact, sketch=Sketch(seed=seed), top=5)
+        return SearchOptions(
+            results=tmp_path / folder, areas=areas, every=3, exact=exact, sketch=Sketch(seed=seed), top=5
+        )
 
     best = {
         area: choice.best for area, choice in search_layers(small_resnet, demo, options("exact", True)).choices.items()

@@ -46,7 +46,7 @@ def opened():
 def test_a_map_is_called_by_where_it_came_from(own_map, origin, name):
     if origin:
         (own_map.parent / "origins" / own_map.name).write_text(origin)
-    assert opened().layer_map_name == name
+    assert opened().layer_map == name
 
 
 @pytest.mark.parametrize("damaged", ["{", "[]", "{}"])

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from brainscore_vision.model_interface import BrainModel
 
 from brainscore_submission.models.layer_maps import layer_map_names, layer_map_path
 from brainscore_submission.models.model import Model
-from brainscore_submission.models.opening import describe, find_device, models, open_model
+from brainscore_submission.models.opening import describe, find_device, open_model
 from brainscore_submission.plugin.areas import AREAS
-from brainscore_submission.plugin.card import PREPROCESSINGS
+from brainscore_submission.plugin.card import PREPROCESSINGS, all_cards
 from brainscore_submission.plugin.checkpoint import load_network
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.plugin.fingerprint import cache_identifier
@@ -24,7 +25,7 @@ RESNET = {"V1": "layer1.0.act2", "V2": "layer2.0.act2", "V4": "layer3.0.act2", "
 
 
 def test_every_card_ships_with_the_papers_map_and_the_code_comments():
-    for card in models():
+    for card in all_cards():
         assert layer_map_names(card) == ["code_comment", "paper"]
         paper = read_layer_map(layer_map_path(card, "paper"))
         comment = read_layer_map(layer_map_path(card, "code_comment"))
@@ -39,8 +40,8 @@ def test_competition_number_and_identifier_name_the_same_model():
 
 def test_a_timm_model_with_given_layers():
     model = open_model("timm:resnet10t", weights="untrained", layers={**RESNET, "behavior": "global_pool"})
-    assert model.layer_map == RESNET
-    assert model.layer_of("behavior") == "global_pool"
+    assert model.layers == {**RESNET, "behavior": "global_pool"}
+    assert model.layer_map == "given"
     assert model.origin["untrained"]
     assert model.load_image(_image()).shape == (3, 176, 176)  # timm's own input size of this network
 
@@ -68,29 +69,29 @@ def test_a_layer_map_written_into_the_current_folder_comes_first(tmp_path, monke
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "992"}, "unknown model '992'. Did you mean 991"),
-        ({"name": "timm:resnet10x"}, "timm knows no model 'resnet10x'"),
-        ({"name": "991", "layer_map": "papr"}, "no layer map 'papr'. Did you mean paper"),
-        ({"name": "991", "layer_map": "absent.json"}, "cannot read layer map absent.json"),
-        ({"name": "991", "preprocessing": "crop225"}, "unknown preprocessing 'crop225'. Did you mean crop224"),
-        ({"name": "991", "device": "cuda:99"}, "unknown device 'cuda:99'"),
-        ({"name": "991", "layers": {"V3": "norm"}}, "unknown area 'V3' in --layers"),
-        ({"name": "resnet18"}, "'resnet18' is a model of timm: --model timm:resnet18"),
+        ({"typed": "992"}, "unknown model '992'. Did you mean 991"),
+        ({"typed": "timm:resnet10x"}, "timm knows no model 'resnet10x'"),
+        ({"typed": "991", "layer_map": "papr"}, "no layer map 'papr'. Did you mean paper"),
+        ({"typed": "991", "layer_map": "absent.json"}, "cannot read layer map absent.json"),
+        ({"typed": "991", "preprocessing": "crop225"}, "unknown preprocessing 'crop225'. Did you mean crop224"),
+        ({"typed": "991", "device": "cuda:99"}, "unknown device 'cuda:99'"),
+        ({"typed": "991", "layers": {"V3": "norm"}}, "unknown area 'V3' in --layers"),
+        ({"typed": "resnet18"}, "'resnet18' is a model of timm: --model timm:resnet18"),
         (
-            {"name": "timm:resnet10t", "layers": {**RESNET, "behavior": "fc"}, "layer_map": "nowhere"},
+            {"typed": "timm:resnet10t", "layers": {**RESNET, "behavior": "fc"}, "layer_map": "nowhere"},
             "has no layer map 'nowhere'",
         ),
-        ({"name": "timm:resnet10t"}, "has no layer map. Give one, --layers V1=…,V2=…,V4=…,IT=…,behavior=…, or"),
-        ({"name": "timm:resnet10t", "areas": ["V4"]}, "has no layer map. Give one, --layers V4=…, or"),
+        ({"typed": "timm:resnet10t"}, "has no layer map. Give one, --layers V1=…,V2=…,V4=…,IT=…,behavior=…, or"),
+        ({"typed": "timm:resnet10t", "areas": ["V4"]}, "has no layer map. Give one, --layers V4=…, or"),
         (
-            {"name": "timm:resnet10t", "layers": {"V1": "layer1", "behavior": "fc"}},
+            {"typed": "timm:resnet10t", "layers": {"V1": "layer1", "behavior": "fc"}},
             "has no layer map. Give one, --layers V2=…,V4=…,IT=…, or",
         ),
         (
-            {"name": "timm:resnet10t", "layers": {**RESNET, "IT": "layer5", "behavior": "fc"}},
+            {"typed": "timm:resnet10t", "layers": {**RESNET, "IT": "layer5", "behavior": "fc"}},
             "unknown layer 'layer5'. Did you mean layer",
         ),
-        ({"name": "991", "weights": "absent.pt"}, "absent.pt"),
+        ({"typed": "991", "weights": "absent.pt"}, "absent.pt"),
     ],
 )
 def test_whatever_does_not_exist_is_named_with_what_does(options, message):
@@ -118,23 +119,30 @@ def test_malformed_layer_maps(tmp_path, content, message):
 
 def test_only_the_areas_that_are_scored_need_a_layer():
     model = open_model("timm:resnet10t", weights="untrained", layers={"V4": "layer3"}, areas=["V4"])
-    assert model.layer_map == {"V4": "layer3"}
-    with pytest.raises(UserError, match="unknown layer 'none given for behavior'"):
-        model.activations_model().get_layer(model.commit().behavior_model.mapping["probabilities"].readout[0])
+    assert model.layers == {"V4": "layer3"}
+    for task in (BrainModel.Task.probabilities, BrainModel.Task.odd_one_out):  # Brain-Score would take layer3
+        with pytest.raises(UserError, match=f"no layer for behaviour, which the task '{task}' reads"):
+            model.commit().start_task(task, [])
 
 
 def test_for_behaviour_alone_no_area_needs_a_layer():
     layers = {"behavior": "global_pool"}
     model = open_model("timm:resnet10t", weights="untrained", layers=layers, areas=["behavior"])
-    assert (model.layer_map, model.layer_map_name, model.layer_of("behavior")) == ({}, "given", "global_pool")
+    assert model.layers == layers
+
+
+def test_a_model_is_called_what_its_user_calls_it():
+    options = {"weights": "untrained", "areas": []}
+    assert open_model("timm:resnet10t", **options).name == "timm_resnet10t_c3_in1k"
+    assert open_model("timm:resnet10t", name="mine", **options).name == "mine"
 
 
 def test_what_brainscore_keeps_by_identifier_is_never_shared(tiny_card):
     loaded = load_network(tiny_card, "untrained")
-    model = Model(tiny_card, loaded.network, loaded.origin, {"V1": "blocks.0.blocks.1.0.norm1"})
-    moved = dataclasses.replace(model, layer_map={"V1": "blocks.1.blocks.1.0.norm1"})
+    model = Model("tiny", tiny_card, loaded.network, loaded.origin, {"V1": "blocks.0.blocks.1.0.norm1"})
+    moved = dataclasses.replace(model, layers={"V1": "blocks.1.blocks.1.0.norm1"})
     wider = dataclasses.replace(model, card=dataclasses.replace(tiny_card, visual_degrees=12))
-    readout = dataclasses.replace(model, card=dataclasses.replace(tiny_card, behavior_layer="norm.0"))
+    readout = dataclasses.replace(model, layers={**model.layers, "behavior": "norm.0"})
     models = [model, moved, wider, readout, dataclasses.replace(model, precision="bfloat16")]
     assert len({one.commit().identifier for one in models}) == len(models)
 
@@ -170,8 +178,9 @@ def test_an_installed_wheel_finds_cards_and_layer_maps_from_any_folder(tmp_path)
     site = next(Path(path) for path in sys.path if path.endswith("site-packages"))
     subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", wheel], check=True)
     code = (
-        "import brainscore_submission.models.layer_maps as m, pathlib\n"
-        "card = m.describe('991'); path = m.layer_map_path(card, 'paper')\n"
+        "import brainscore_submission.models.layer_maps as m\n"
+        "from brainscore_submission.models.opening import describe\n"
+        "path = m.layer_map_path(describe('991'), 'paper')\n"
         "print(m.__file__); print(m.read_layer_map(path)['IT'])"
     )
     environment = {"PYTHONPATH": str(site), "PATH": "/usr/bin:/bin", "BS_INSTALL_DEPENDENCIES": "no"}

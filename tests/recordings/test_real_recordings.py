@@ -11,7 +11,7 @@ from PIL import Image
 from brainscore_submission.models.opening import open_model
 from brainscore_submission.recordings import benchmarks, check, read_recordings, recordings_suite
 from brainscore_submission.recordings.assembly import assembly, stimulus_set
-from brainscore_submission.scoring.score import Options, score_suite
+from brainscore_submission.scoring.score import ScoreOptions, score_suite
 
 pytestmark = pytest.mark.real_data
 
@@ -49,14 +49,13 @@ def test_v4_session_scores_a_network_and_both_engines_agree(v4_session, tmp_path
     model = open_model("timm:test_resnet", weights="untrained", layers={"V4": "layer4"}, areas=["V4"], device="cpu")
     suite = recordings_suite(read_recordings(v4_session))
     ours, theirs = (
-        score_suite(model, suite, Options(engine=engine, results=tmp_path / engine))[0]
+        score_suite(model, suite, ScoreOptions(engine=engine, results=tmp_path / engine))[0]
         for engine in ("gram", "brainscore")
     )
-    assert ours.ceiling == theirs.ceiling == pytest.approx(0.763, abs=0.02)
-    assert ours.raw == pytest.approx(theirs.raw, abs=1e-6)
+    assert ours.measured.ceiling == theirs.measured.ceiling == pytest.approx(0.763, abs=0.02)
+    assert ours.measured.raw == pytest.approx(theirs.measured.raw, abs=1e-6)
     assert ours.score == pytest.approx(theirs.score, abs=1e-6)
-    assert ours.untrained
-    assert not ours.simulated
+    assert ours.marks == ("UNTRAINED",)
 
 
 def test_v4_session_random_features_predict_nothing(v4_session):

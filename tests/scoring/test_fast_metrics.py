@@ -19,8 +19,8 @@ from PIL import Image
 from brainscore_submission.models.model import Model
 from brainscore_submission.plugin.checkpoint import load_network
 from brainscore_submission.plugin.errors import UserError
-from brainscore_submission.scoring.fast_metrics import fit_engine
-from brainscore_submission.scoring.recorded_model import RecordedActivations
+from brainscore_submission.scoring.fast_metrics import make_job
+from brainscore_submission.scoring.recorded_model import Recorded, RecordedActivations, rehearse
 
 LAYERS = {
     "V1": "blocks.0.blocks.1.0.norm1",
@@ -34,7 +34,7 @@ N_STIMULI, N_NEUROIDS, N_REPETITIONS = 60, 7, 4
 @pytest.fixture
 def model(tiny_card):
     loaded = load_network(tiny_card, "untrained")
-    return Model(tiny_card, loaded.network, loaded.origin, LAYERS)
+    return Model("tiny", tiny_card, loaded.network, loaded.origin, LAYERS)
 
 
 @pytest.fixture
@@ -95,14 +95,17 @@ def make_benchmark(responses):
     return make
 
 
+def a_job(benchmark, engine="gram"):
+    return make_job("made.IT", "IT", benchmark, engine)
+
+
 def scored(benchmark, model, engine):
-    fitted = fit_engine(benchmark, engine)
+    job = a_job(benchmark, engine)
     if engine == "brainscore":
         uncached = disable_activation_caching(model.activations_model())  # the stimuli of each test have one name
-        return fitted, fitted.benchmark(model.commit(uncached))
-    activations = RecordedActivations(model.cache_identifier, model.recorder(None).record)
-    activations.form = fitted.form
-    return fitted, fitted.benchmark(model.commit(activations))
+        return job, job.benchmark(model.commit(uncached))
+    recorded = Recorded(model.recorder(None).record)
+    return job, job.benchmark(model.commit(RecordedActivations(model.cache_identifier, job.form, recorded)))
 
 
 METRICS = {
@@ -142,15 +145,15 @@ def test_every_engine_gives_brainscores_score_and_neuroids(make_benchmark, model
 @pytest.mark.parametrize("name", METRICS)
 def test_a_metric_that_is_no_function_of_the_gram_matrix_gets_the_features(make_benchmark, name):
     make_metric, engine = METRICS[name]
-    fitted = fit_engine(make_benchmark(make_metric()), "gram")
-    assert fitted.engine == engine
-    assert fitted.form == {"gram": "gram", "surrogate": "surrogate", "brainscore": "features"}[engine]
+    job = a_job(make_benchmark(make_metric()))
+    assert job.engine == engine
+    assert job.form == {"gram": "gram", "surrogate": "surrogate", "brainscore": "features"}[engine]
 
 
 def test_the_benchmark_itself_keeps_its_metric(make_benchmark):
     benchmark = make_benchmark(METRICS["PLS"][0]())
     metric = benchmark._similarity_metric
-    fit_engine(benchmark, "gram")
+    a_job(benchmark)
     assert benchmark._similarity_metric is metric
 
 
@@ -169,8 +172,8 @@ def test_a_constant_neuroid_is_nan_and_left_out_of_the_median_as_in_brainscore(m
 
 
 def test_held_out_predictions_reproduce_r(make_benchmark, model):
-    fitted, score = scored(make_benchmark(METRICS["PLS"][0]()), model, "gram")
-    kept = fitted.metric.held_out()
+    job, score = scored(make_benchmark(METRICS["PLS"][0]()), model, "gram")
+    kept = job.metric.held_out()
     for split, rows in enumerate(kept["test_index"]):
         for neuroid in range(N_NEUROIDS):
             r = np.corrcoef(kept["prediction"][split, :, neuroid], kept["target"][rows, neuroid])[0, 1]
@@ -190,22 +193,20 @@ def test_repeated_presentations_are_refused_with_the_way_out(make_benchmark, res
 
 
 def test_two_areas_on_one_layer_work_across_benchmarks(make_benchmark, model):
-    activations = RecordedActivations(model.cache_identifier, model.recorder(None).record)
-    activations.form = "gram"
-    candidate = model.commit(activations)
+    recorded = Recorded(model.recorder(None).record)
+    candidate = model.commit(RecordedActivations(model.cache_identifier, "gram", recorded))
     scores = {}
     for area in ("V2", "V4"):
-        fitted = fit_engine(make_benchmark(METRICS["PLS"][0]()), "gram")
-        fitted.benchmark.region = area
-        scores[area] = float(fitted.benchmark(candidate))
+        job = a_job(make_benchmark(METRICS["PLS"][0]()))
+        job.benchmark.region = area
+        scores[area] = float(job.benchmark(candidate))
     assert scores["V2"] == scores["V4"]
-    assert activations.recording.image_passes == N_STIMULI
+    assert recorded.recording.image_passes == N_STIMULI
 
 
 def test_a_rehearsal_tells_the_requests_without_a_forward_pass(make_benchmark, model):
-    activations = RecordedActivations(model.cache_identifier, record=None)
-    fitted = fit_engine(make_benchmark(METRICS["PLS"][0]()), "gram")
-    (request,) = activations.rehearse(fitted.benchmark, model.commit(activations), fitted.form)
+    job = a_job(make_benchmark(METRICS["PLS"][0]()))
+    (request,) = rehearse(job.benchmark, model.commit, job.form, Recorded(record=None))
     assert request.grams == {LAYERS["IT"]}
     assert len(request.hashes) == N_STIMULI
 

@@ -195,9 +195,10 @@ def test_a_sidecar_without_predictions_is_resampled_over_neuroids_only(sidecar):
 @pytest.mark.parametrize("formula", ["r^2/c", "(r/c)^2", "r"])
 def test_the_interval_is_on_the_scale_of_the_score(sidecar, formula):
     score = ceiled(raw_of(sidecar), 0.9, formula)
-    (low, high), over = score_interval(sidecar, score=score, score_error=0.01, ceiling=0.9, formula=formula)
+    (low, high), over, spread = score_interval(sidecar, score=score, score_error=0.01, ceiling=0.9, formula=formula)
     ends = np.array(percentiles(raw_resamples(sidecar)))
     assert over == "neuroids and stimuli"
+    assert spread == np.std(raw_resamples(sidecar))
     assert (low, high) == pytest.approx(tuple(ceiled(ends, 0.9, formula)))
     assert low < score < high
 
@@ -206,8 +207,8 @@ def test_the_interval_says_what_it_was_resampled_over(sidecar):
     bare = Sidecar(r=sidecar.r, neuroid_id=sidecar.neuroid_id)
     numbers = {"score": 0.2, "score_error": 0.01, "ceiling": 0.8}
     assert score_interval(bare, **numbers)[1] == "neuroids"
-    assert score_interval(None, **numbers) == ((0.1804, 0.2196), "normal")
-    assert score_interval(sidecar, score=None, score_error=None, ceiling=None) == (None, None)
+    assert score_interval(None, **numbers) == ((0.1804, 0.2196), "normal", None)
+    assert score_interval(sidecar, score=None, score_error=None, ceiling=None)[:2] == (None, None)
 
 
 def test_a_negative_r_gives_an_interval_the_right_way_up():
