@@ -27,6 +27,7 @@ from ..plugin.errors import UserError
 
 TILE = 2048  # rows and columns of a matrix product's tile
 BLOCK_BYTES = 2**28  # working memory of one block in a loop
+COLUMNS = 1024  # columns of a product that several penalties share
 LARGE = 10_000  # from here on eigenvectors in 2/3 of the memory, at about half the speed
 
 
@@ -196,9 +197,9 @@ def ridge_cv(train_gram, cross_gram, targets, alphas, device: str = "cpu", overw
 
     Notes
     -----
-    Memory in bytes beside `train_gram` and `targets`: 8 n_train² (3 times that below 10,000 training stimuli, where the
-    faster decomposition is used), once more 8 n_train² unless `overwrite`, and 24 n_train min(n_targets, n_train).
-    Papale2025, 22,248 training images: 4.0 GB beside the 4.0 GB of K itself.
+    Memory in bytes beside `train_gram` and `targets`: 8 n_train² (16 n_train² below 10,000 training stimuli, where the
+    faster decomposition is used), once more 8 n_train² unless `overwrite`, and 24 n_train max(1024, min(n_targets,
+    n_train)). Papale2025, 22,248 training images and 1,000 targets: 4.0 + .5 GB beside the 4.0 GB of K itself.
 
     Where two penalties are so small beside all eigenvalues that their errors differ by rounding only, scikit-learn's
     choice between them is chance, and so is this one; the predictions are the same.
@@ -293,13 +294,13 @@ def leave_one_out_errors(spectrum: Spectrum, targets, alphas) -> np.ndarray:
     if n_targets > n_train:
         projected = torch.linalg.qr(projected.mT, mode="r").R.mT  # (n_train, n_train), same products between its rows
     weights = 1 / (eigenvalues[:, None] + torch.from_numpy(alphas).to(eigenvalues))  # (n_train, n_alphas)
-    errors = torch.zeros(len(alphas), dtype=torch.float64, device=eigenvectors.device)
-    for rows in _row_blocks(n_train, max(n_train, projected.shape[1])):
-        diagonal = eigenvectors[rows].square() @ weights  # (rows, n_alphas)
-        for index in range(len(alphas)):
-            dual = (eigenvectors[rows] * weights[:, index]) @ projected  # (rows, n_targets)
-            errors[index] += (dual.square().sum(dim=1) / diagonal[:, index].square()).sum()
-    return (errors / (n_train * n_targets)).cpu().numpy()
+    diagonal = torch.cat([eigenvectors[rows].square() @ weights for rows in _row_blocks(n_train, n_train)])
+    errors = []
+    for some in torch.arange(len(alphas)).split(max(1, COLUMNS // projected.shape[1])):
+        weighted = weights[:, some, None] * projected[:, None, :]  # (n_train, penalties, n_targets)
+        dual = (eigenvectors @ weighted.flatten(1)).view_as(weighted)
+        errors.append((dual.square_().sum(dim=2) / diagonal[:, some].square()).sum(dim=0))
+    return (torch.cat(errors) / (n_train * n_targets)).cpu().numpy()
 
 
 def _predict(spectrum: Spectrum, cross_gram, targets: np.ndarray, alpha: float) -> RidgePrediction:

@@ -111,9 +111,7 @@ def test_a_constant_neuroid_is_nan_in_both(no_loops):
 def test_responses_that_were_transposed_in_memory(no_loops):
     responses = make_responses(n_repetitions=20)
     responses = responses.transpose("neuroid", "presentation").copy().transpose("presentation", "neuroid")
-    responses = NeuroidAssembly(
-        np.asfortranarray(responses.values), coords=responses.coords, dims=responses.dims
-    )
+    responses = NeuroidAssembly(np.asfortranarray(responses.values), coords=responses.coords, dims=responses.dims)
     assert not responses.values.flags.c_contiguous
     theirs = load_ceiling("internal_consistency")(responses)
     no_loops()

@@ -6,7 +6,9 @@ import xarray as xr
 from brainscore_core.supported_data_standards.brainio.assemblies import BehavioralAssembly
 from brainscore_vision import load_metric
 from brainscore_vision.benchmarks.rajalingham2018.benchmarks.benchmark import _DicarloRajalingham2018
-from brainscore_vision.benchmarks.rajalingham2018.benchmarks.public_benchmark import RajalinghamMatchtosamplePublicBenchmark
+from brainscore_vision.benchmarks.rajalingham2018.benchmarks.public_benchmark import (
+    RajalinghamMatchtosamplePublicBenchmark,
+)
 from brainscore_vision.metrics.i1i2 import metric as i1i2
 
 from brainscore_submission.scoring.i2n import ArrayI2n, covers, with_array_i2n
@@ -189,8 +191,12 @@ def test_the_benchmark_keeps_its_metric_and_the_copy_has_the_same_ceiling(public
     trials = make_trials(repeats=5 if public else 14)
     for module in ("benchmark", "public_benchmark"):
         package = f"brainscore_vision.benchmarks.rajalingham2018.benchmarks.{module}"
-        monkeypatch.setattr(f"{package}.load_{'assembly' if module == 'benchmark' else 'rajalingham2018'}", lambda *_, **__: trials)
-    monkeypatch.setattr("brainscore_vision.benchmarks.rajalingham2018.benchmarks.benchmark.load_stimulus_set", lambda _: None)
+        monkeypatch.setattr(
+            f"{package}.load_{'assembly' if module == 'benchmark' else 'rajalingham2018'}", lambda *_, **__: trials
+        )
+    monkeypatch.setattr(
+        "brainscore_vision.benchmarks.rajalingham2018.benchmarks.benchmark.load_stimulus_set", lambda _: None
+    )
     if public:
         benchmark = RajalinghamMatchtosamplePublicBenchmark()
     else:
