@@ -141,8 +141,8 @@ def train_test_products(products: np.ndarray, train, test) -> tuple[np.ndarray, 
     K : ndarray of shape (n_train, n_train), float64
     C : ndarray of shape (n_test, n_train), float64
     """
-    train_gram = np.array(products[np.ix_(train, train)], dtype=np.float64)
-    cross_gram = np.array(products[np.ix_(test, train)], dtype=np.float64)
+    train_gram = np.asarray(products[np.ix_(train, train)], dtype=np.float64)
+    cross_gram = np.asarray(products[np.ix_(test, train)], dtype=np.float64)
     # (x - m)·(y - m) = x·y - x·m - m·y + m·m, m the mean training stimulus
     mean = train_gram.mean(axis=0)
     cross_gram -= cross_gram.mean(axis=1, keepdims=True)

@@ -4,6 +4,7 @@ import doctest
 
 import numpy as np
 import pytest
+import torch
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from brainscore_vision.benchmarks.gifford2022.benchmark import REDUCED_ALPHA_LIST
 from brainscore_vision.benchmarks.laion_fmri.benchmark import LAION_ALPHA_LIST
@@ -129,6 +130,18 @@ def test_a_penalty_below_the_rounding_errors_is_fitted_all_the_same():
     fit = ridge(*train_test_products(centred(features), train, test), targets[train], alpha=1e-14)
     judge = Ridge(alpha=1e-14, solver="svd").fit(features[train], targets[train])
     assert np.abs(fit.prediction - judge.predict(features[test])).max() < 1e-8
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("n_targets", [7, 90])
+def test_gpu_agrees_with_cpu(n_targets):
+    features, targets, train, test = make_data(n_targets=n_targets)
+    products = train_test_products(centred(features), train, test)
+    cpu = ridge_cv(*products, targets[train], ALPHA_LIST)
+    gpu = ridge_cv(*products, targets[train], ALPHA_LIST, device="cuda")
+    assert gpu.alpha == cpu.alpha
+    assert np.abs(gpu.prediction - cpu.prediction).max() < 1e-9
 
 
 @pytest.mark.parametrize("origin", ["none", "mean of all", "mean of the test stimuli"])

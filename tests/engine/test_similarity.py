@@ -83,6 +83,16 @@ def test_chunks_of_any_kind_and_width(monkeypatch, make):
     assert means.squared == pytest.approx((exact.mean(axis=0) ** 2).sum(), rel=1e-12)
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_chunks_on_a_gpu():
+    features = torch.from_numpy(make_features(dtype=np.float32))
+    cpu, gpu = means_of(features), means_of(features.cuda())
+    assert gpu.offset == pytest.approx(cpu.offset, rel=1e-10)
+    assert gpu.feature_sum == pytest.approx(cpu.feature_sum, rel=1e-12)
+    assert gpu.squared == pytest.approx(cpu.squared, rel=1e-12)
+
+
 def test_a_chunk_of_other_stimuli_is_refused():
     with pytest.raises(UserError, match=r"expected columns of shape \(3, n\), got \(4, 2\)"):
         MeanProducts(3).add(np.zeros((4, 2)))

@@ -8,6 +8,7 @@ from brainscore_vision import load_ceiling
 from brainscore_vision.benchmarks import BenchmarkBase
 from brainscore_vision.metrics.internal_consistency import ceiling as brainscore
 from brainscore_vision.metrics.internal_consistency.ceiling import InternalConsistency
+from brainscore_vision.utils import LazyLoad
 
 from brainscore_submission.scoring import consistency
 from brainscore_submission.scoring.consistency import ArrayConsistency, array_ceilings, covers, with_array_ceiling
@@ -180,6 +181,13 @@ def test_halves_with_other_stimuli_stop_as_in_brainscore():
             ceiler(responses)
         errors.append((error.type, str(error.value)))
     assert errors[0] == errors[1]
+
+
+def test_an_assembly_that_is_loaded_when_it_is_needed(no_loops):
+    responses = make_responses()
+    theirs = InternalConsistency()(responses)
+    no_loops()
+    assert_same_score(ArrayConsistency(InternalConsistency())(LazyLoad(lambda: responses)), theirs)
 
 
 def test_a_benchmark_s_copy_has_the_same_ceiling_and_the_benchmark_keeps_its_own(no_loops):
