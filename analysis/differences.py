@@ -16,10 +16,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from brainscore_submission.cli import run
-from brainscore_submission.hierarchy import AREAS_WITH_BEHAVIOR
+from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
 from brainscore_submission.plugin.errors import UserError, suggest
-from brainscore_submission.records import Sidecar, read_folder
-from brainscore_submission.uncertainty import N_RESAMPLES, paired_difference
+from brainscore_submission.scoring.records import read_folder
+from brainscore_submission.scoring.sidecar import Sidecar
+from brainscore_submission.scoring.uncertainty import N_RESAMPLES, paired_difference
 
 from .profiles import marks
 
@@ -55,7 +56,7 @@ def differences(table: pd.DataFrame, against: str, **options) -> tuple[pd.DataFr
 
 def _pairs(table: pd.DataFrame, against: str) -> Iterator[tuple]:
     """Records of one benchmark, another model's and that of `against`."""
-    depth = {area: position for position, area in enumerate(AREAS_WITH_BEHAVIOR)}
+    depth = {area: position for position, area in enumerate(AREAS_AND_BEHAVIOR)}
     shallow_to_deep = table.sort_values("area", key=lambda areas: areas.map(depth), kind="stable")
     kept = shallow_to_deep.dropna(subset="sidecar")
     for _, records in kept.groupby(["suite", "benchmark"], sort=False):

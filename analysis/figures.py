@@ -14,10 +14,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from brainscore_submission.published import CAVEAT
+from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
+from brainscore_submission.scoring.published import CAVEAT
 
 from .hierarchy import Estimate
-from .profiles import AREAS, FORMULA_LABELS, Profile
+from .profiles import FORMULA_LABELS, Profile
 
 STYLE = Path(__file__).with_name("figures.mplstyle")
 MARKS = ("UNTRAINED", "SIMULATED")
@@ -46,7 +47,7 @@ def save(figure: Figure, folder, name: str) -> list[Path]:
 def area_profile(profiles: Sequence[Profile], formula: str = "today") -> Figure:
     """Score by area of several models on one suite, with 95 % intervals."""
     with style():
-        areas = [area for area in AREAS if any(area in profile.values[formula] for profile in profiles)]
+        areas = [area for area in AREAS_AND_BEHAVIOR if any(area in profile.values[formula] for profile in profiles)]
         figure = Figure(figsize=(5.2, 3.2 + 0.17 * len(profiles)))
         axes = figure.add_subplot()
         common = common_marks(profile.marks for profile in profiles)
@@ -147,7 +148,7 @@ def neuroid_distributions(profiles: Sequence[Profile]) -> Figure | None:
     area_of = {name: profile.area_of[name] for profile in profiles for name in profile.neuroid_r}
     if not area_of:
         return None
-    known = {area: depth for depth, area in enumerate(AREAS)}
+    known = {area: depth for depth, area in enumerate(AREAS_AND_BEHAVIOR)}
     shown = sorted(area_of, key=lambda name: (known.get(area_of[name], len(known)), name))
     with style():
         figure = Figure(figsize=(5.2, 0.9 + len(shown) * (0.35 + 0.2 * len(profiles))))
@@ -190,7 +191,7 @@ def layer_search_map(table: pd.DataFrame, model: str, suite: str, found_on: Sequ
     found_on : marks, e.g. ("SIMULATED",)
     """
     scores = table.pivot_table(index=["depth", "layer"], columns="area", values="score").sort_index()
-    scores = scores[[area for area in AREAS if area in scores] or list(scores)]
+    scores = scores[[area for area in AREAS_AND_BEHAVIOR if area in scores] or list(scores)]
     layers = list(scores.index.get_level_values("layer"))
     with style():
         figure = Figure(figsize=(5.2, 1.2 + 0.13 * min(len(layers), _HEAT_LABELS)))

@@ -18,11 +18,12 @@ from rich.console import Console
 from rich.table import Table
 
 from brainscore_submission.cli import run
-from brainscore_submission.hierarchy import AREAS, AREAS_WITH_BEHAVIOR, Hierarchy, rho_hierarchy, rho_of
+from brainscore_submission.plugin.areas import AREAS, AREAS_AND_BEHAVIOR
 from brainscore_submission.plugin.errors import UserError, suggest
-from brainscore_submission.published import CAVEAT, PUBLISHED
-from brainscore_submission.records import read_folder
-from brainscore_submission.uncertainty import LEVEL, N_RESAMPLES
+from brainscore_submission.scoring.hierarchy import Hierarchy, rho_hierarchy, rho_of
+from brainscore_submission.scoring.published import CAVEAT, PUBLISHED
+from brainscore_submission.scoring.records import read_folder
+from brainscore_submission.scoring.uncertainty import LEVEL, N_RESAMPLES
 
 from .profiles import FORMULA_LABELS, FORMULAS, Profile, normal_resamples, profiles_of
 
@@ -199,7 +200,7 @@ def main(
     """
     if published == (results is not None):
         raise typer.BadParameter("give a folder of records, or --published")
-    areas = AREAS_WITH_BEHAVIOR if behavior else AREAS
+    areas = AREAS_AND_BEHAVIOR if behavior else AREAS
     options = {"n_resamples": resamples, "seed": seed}
     if published:
         estimates, warnings = published_estimates(error, areas, **options), []

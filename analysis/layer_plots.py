@@ -1,6 +1,6 @@
 """Figures of a layer search: heat map and profiles over the layers in the order of the forward pass.
 
-Both are drawn from the table of a search (`brainscore_submission.search.table`), so they can be drawn again later.
+Both are drawn from the table of a search (`layer_search.table`), so they can be drawn again later.
 """
 
 import itertools

@@ -23,11 +23,11 @@ from brainscore_submission.cli.progress import downloading, progress_bar
 if TYPE_CHECKING:
     import pandas as pd
 
-    from brainscore_submission.layer_search import SearchResult
-    from brainscore_submission.models import Model
-    from brainscore_submission.search.candidates import Candidate
-    from brainscore_submission.search.cluster import Opener
-    from brainscore_submission.search.workbench import Watcher
+    from brainscore_submission.engine.survey import Candidate
+    from brainscore_submission.layer_search.cluster import Opener
+    from brainscore_submission.layer_search.search import SearchResult
+    from brainscore_submission.layer_search.workbench import Watcher
+    from brainscore_submission.models.model import Model
 
 # Options of the search that `evaluate.py` takes too, with the values it has anyway.
 _USUAL = {"device": ("auto",), "precision": ("float32",)}
@@ -90,18 +90,18 @@ def layer_search(
 ) -> None:
     """See `HELP`, which is the help text."""
     with front_end(verbose) as terminal:
-        from brainscore_submission.layer_search import Options, search_layers
-        from brainscore_submission.models import default_cache
-        from brainscore_submission.search.cluster import Opener
-        from brainscore_submission.search.layer_maps import (
+        from brainscore_submission.engine.sketch import Sketch
+        from brainscore_submission.layer_search.cluster import Opener
+        from brainscore_submission.layer_search.search import Options, search_layers
+        from brainscore_submission.layer_search.table import compared, summary, write_tables
+        from brainscore_submission.layer_search.workbench import Settings
+        from brainscore_submission.layer_search.written_map import (
             named_layer_map,
             origin_note,
             require_whole_map,
             write_layer_map,
         )
-        from brainscore_submission.search.sketch import Sketch
-        from brainscore_submission.search.table import compared, summary, write_tables
-        from brainscore_submission.search.workbench import Settings
+        from brainscore_submission.models.opening import default_cache
 
         chosen = {
             "weights": _weights_for_listing(model) if list_layers and weights is None else weights,
@@ -174,7 +174,7 @@ def draw(result: SearchResult, committed: Mapping[str, str]) -> list[Path]:
     result : SearchResult
     committed : area -> layer of a given layer map, marked in the plots
     """
-    from brainscore_submission.search.table import table
+    from brainscore_submission.layer_search.table import table
 
     from . import layer_plots
     from .figures import save
@@ -211,7 +211,7 @@ def _words(text: str) -> list[str]:
 @contextlib.contextmanager
 def _watching(terminal: Terminal) -> Iterator[Watcher]:
     """The plan before the work starts, then a bar over layers and benchmarks."""
-    from brainscore_submission.search.workbench import Watcher
+    from brainscore_submission.layer_search.workbench import Watcher
 
     with progress_bar(terminal) as advance:
         yield Watcher(
@@ -332,7 +332,7 @@ def _suite_options(searched: Opener) -> list[str]:
 
 def _weights_for_listing(model: str) -> str | None:
     """Random weights, rather than a download, where the model's own are not on this machine."""
-    from brainscore_submission.models import describe
+    from brainscore_submission.models.opening import describe
     from brainscore_submission.plugin.fetching import is_present
 
     return None if is_present(describe(model)) else "untrained"
@@ -344,8 +344,8 @@ def _list_layers(
     """The candidates of a network, and how many modules were left out for what."""
     from rich.console import Console
 
-    from brainscore_submission.search.candidates import choose, same_values_in_words
-    from brainscore_submission.search.grams import survey_recorder
+    from brainscore_submission.engine.survey import choose, same_values_in_words
+    from brainscore_submission.engine.sweeps import survey_recorder
 
     size = model.card.preprocessing.input_px
     found = survey_recorder(model.recorder(None), (3, size, size), patterns)

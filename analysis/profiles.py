@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from brainscore_submission.benchmarks import Suite, find_suite
-from brainscore_submission.records import RecordError, Sidecar
-from brainscore_submission.uncertainty import (
+from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
+from brainscore_submission.scoring.records import RecordError
+from brainscore_submission.scoring.sidecar import Sidecar
+from brainscore_submission.scoring.suites import Suite, find_suite
+from brainscore_submission.scoring.uncertainty import (
     N_RESAMPLES,
     OF_2022,
     TODAY,
@@ -27,7 +29,6 @@ FORMULAS = {
     "unceiled": (UNCEILED, "raw", "raw_error"),
 }
 FORMULA_LABELS = {"today": "r²/c", "2022": "(r/c)²", "unceiled": "r"}
-AREAS = ("V1", "V2", "V4", "IT", "behavior")
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ def _by_area(suite, by_benchmark):
     """Means by area, of numbers or arrays, without the areas where a benchmark is missing."""
     present = {name: value for name, value in by_benchmark.items() if value is not None and not np.any(pd.isna(value))}
     means = suite.average(present)
-    return {area: means[area] for area in AREAS if means.get(area) is not None}
+    return {area: means[area] for area in AREAS_AND_BEHAVIOR if means.get(area) is not None}
 
 
 def _over(suite, over):
@@ -209,7 +210,8 @@ def _recorded(scored):
 
 def _gaps(records, values):
     """Which areas of the suite have no score, and why: a line for each reason, areas from shallow to deep."""
-    areas = sorted(_suite(records).areas, key=lambda area: (AREAS.index(area) if area in AREAS else len(AREAS), area))
+    level = {area: depth for depth, area in enumerate(AREAS_AND_BEHAVIOR)}
+    areas = sorted(_suite(records).areas, key=lambda area: (level.get(area, len(level)), area))
     by_reason = {}
     for area in areas:
         if area not in values["today"]:

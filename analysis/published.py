@@ -17,10 +17,11 @@ from rich.console import Console
 from rich.table import Table
 
 from brainscore_submission.cli import run
-from brainscore_submission.published import CAVEAT, PUBLIC_BENCHMARK, PUBLIC_TARGETS, published_model
-from brainscore_submission.records import read_folder
+from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
+from brainscore_submission.scoring.published import CAVEAT, PUBLIC_BENCHMARK, PUBLIC_TARGETS, published_model
+from brainscore_submission.scoring.records import read_folder
 
-from .profiles import AREAS, Profile, profiles_of
+from .profiles import Profile, profiles_of
 
 # Internal consistency of PUBLIC_BENCHMARK: score of today = score of 2022 x ceiling.
 PUBLIC_CEILING = 0.81579938
@@ -63,7 +64,7 @@ def _rows(profile):
             "simulated": profile.simulated,
             "caveat": CAVEAT,
         }
-        for area in AREAS
+        for area in AREAS_AND_BEHAVIOR
         if area in profile.values["unceiled"]
     ]
 

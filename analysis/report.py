@@ -19,16 +19,17 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from rich.console import Console
 
-from brainscore_submission.benchmarks import SUITES
 from brainscore_submission.cli import run
-from brainscore_submission.outputs import writing_to
+from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
 from brainscore_submission.plugin.card import all_cards
-from brainscore_submission.published import PAPER, PUBLIC_BENCHMARK
-from brainscore_submission.uncertainty import N_RESAMPLES
+from brainscore_submission.plugin.files import writing_to
+from brainscore_submission.scoring.published import PAPER, PUBLIC_BENCHMARK
+from brainscore_submission.scoring.suites import SUITES
+from brainscore_submission.scoring.uncertainty import N_RESAMPLES
 
 from . import figures
 from .inline_svg import inline_svg
-from .profiles import AREAS, FORMULA_LABELS
+from .profiles import FORMULA_LABELS
 from .summary import Summary, summarise
 
 _TIMM = "timm:"
@@ -95,7 +96,11 @@ def _context(summary):
 
 
 def _by_depth(records):
-    depth = records["area"].map({area: level for level, area in enumerate(AREAS)}).fillna(len(AREAS))
+    depth = (
+        records["area"]
+        .map({area: level for level, area in enumerate(AREAS_AND_BEHAVIOR)})
+        .fillna(len(AREAS_AND_BEHAVIOR))
+    )
     return records.assign(depth=depth).sort_values(["suite", "model", "depth", "benchmark"])
 
 
@@ -160,7 +165,7 @@ def _model_option(record):
 
 def _layer_options(records):
     """The layer map by its name where it says what the records say, else every layer."""
-    first, known = records.iloc[0], records[records["area"].isin(AREAS)].dropna(subset="layer")
+    first, known = records.iloc[0], records[records["area"].isin(AREAS_AND_BEHAVIOR)].dropna(subset="layer")
     layers = dict(zip(known["area"], known["layer"], strict=True))
     named = _named_layers(first.model, first.layer_map)
     if any(named.get(area) != layer for area, layer in layers.items()):

@@ -8,15 +8,16 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from brainscore_submission.benchmarks import find_suite
+from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
 from brainscore_submission.plugin.errors import UserError
-from brainscore_submission.published import CAVEAT
-from brainscore_submission.records import read_folder
-from brainscore_submission.uncertainty import N_RESAMPLES, percentiles
+from brainscore_submission.scoring.published import CAVEAT
+from brainscore_submission.scoring.records import read_folder
+from brainscore_submission.scoring.suites import find_suite
+from brainscore_submission.scoring.uncertainty import N_RESAMPLES, percentiles
 
 from . import figures
 from .hierarchy import Comparison, Estimate, comparisons, record_estimates
-from .profiles import AREAS, Profile, marks, profiles_of
+from .profiles import Profile, marks, profiles_of
 from .published import line_up, public_targets
 
 WHY_WIDER = (
@@ -129,7 +130,7 @@ def summarise(results, *, n_resamples=N_RESAMPLES, seed=0) -> Summary:
 def _suite(name, profiles, estimates, table):
     mine = [profile for profile in profiles if profile.suite == name]
     ranked = [one for one in estimates if one.suite == name]
-    areas = [area for area in AREAS if any(area in profile.values["unceiled"] for profile in mine)]
+    areas = [area for area in AREAS_AND_BEHAVIOR if any(area in profile.values["unceiled"] for profile in mine)]
     averages = {profile.model: _average(profile) for profile in mine}
     reference = _reference(mine, averages)
     lined_up = line_up(mine)
@@ -151,7 +152,7 @@ def _suite(name, profiles, estimates, table):
 
 def _average(profile):
     """Mean of the five areas; None where one is missing, never a mean over fewer."""
-    scores = [profile.values["today"].get(area) for area in AREAS]
+    scores = [profile.values["today"].get(area) for area in AREAS_AND_BEHAVIOR]
     return None if any(score is None for score in scores) else float(np.mean(scores))
 
 
@@ -165,7 +166,7 @@ def _reference(profiles, averages):
 
 def _differences(profile, reference):
     found = []
-    for area in AREAS:
+    for area in AREAS_AND_BEHAVIOR:
         a, b = profile.resamples["today"].get(area), reference.resamples["today"].get(area)
         if a is not None and b is not None:
             observed = profile.values["today"][area] - reference.values["today"][area]

@@ -16,7 +16,7 @@ from brainscore_vision.benchmark_helpers.neural_common import NeuralBenchmark, a
 from brainscore_vision.benchmarks import BenchmarkBase
 from brainscore_vision.benchmarks.rajalingham2018.benchmarks.benchmark import _DicarloRajalingham2018
 
-from brainscore_submission.benchmarks import Suite
+from brainscore_submission.scoring.suites import Suite
 
 from .images import ImageSet, image_sets
 from .sizes import SuiteSize

@@ -22,13 +22,14 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from brainscore_submission.gram import GramAccumulator
-from brainscore_submission.pls import aggregate, cross_validate
+from brainscore_submission.engine.budget import Budget
+from brainscore_submission.engine.gram import GramAccumulator
+from brainscore_submission.engine.images import Request, Stimulus, read_stimuli
+from brainscore_submission.engine.pls import aggregate, cross_validate
+from brainscore_submission.engine.recorder import PRECISIONS, Recorder
 from brainscore_submission.plugin.card import Preprocessing
 from brainscore_submission.plugin.hooks import layer_outputs, probe
 from brainscore_submission.plugin.preprocessing import load_pixels, normalise
-from brainscore_submission.recording import PRECISIONS, Recorder
-from brainscore_submission.requests import Budget, Request, Stimulus, read_stimuli
 
 from .architectures import ARCHITECTURES, LAYERS, Architecture
 from .images import image_set, write_images

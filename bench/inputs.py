@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from brainscore_submission.feature_stores import DiskStore
+from brainscore_submission.engine.stores import DiskStore
 
 from .images import image_sets, write_images
 from .sizes import MetricSize, SuiteSize

@@ -66,7 +66,7 @@ def brainscore(recordings: Path, network: str, layer: str) -> dict:
     from brainscore_vision import load_metric
     from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 
-    from brainscore_submission.models import open_model
+    from brainscore_submission.models.opening import open_model
     from brainscore_submission.recordings.benchmark import recordings_suite
     from brainscore_submission.recordings.reading import read_recordings
 

@@ -15,10 +15,10 @@ import torch
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from brainscore_vision import load_metric
 
-from brainscore_submission.engines import GramPredictivity
-from brainscore_submission.feature_stores import DiskStore
-from brainscore_submission.gram import GramAccumulator
-from brainscore_submission.models import find_device
+from brainscore_submission.engine.gram import GramAccumulator
+from brainscore_submission.engine.stores import DiskStore
+from brainscore_submission.models.opening import find_device
+from brainscore_submission.scoring.fast_metrics import GramPredictivity
 
 from .sizes import MetricSize
 

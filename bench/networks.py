@@ -6,7 +6,8 @@ import numpy as np
 from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 
-from brainscore_submission.models import Model, find_device, open_model
+from brainscore_submission.models.model import Model
+from brainscore_submission.models.opening import find_device, open_model
 from brainscore_submission.plugin.card import Card, Weights
 from brainscore_submission.plugin.checkpoint import load_network
 

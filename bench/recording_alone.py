@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from brainscore_submission.requests import Request, read_stimuli
+from brainscore_submission.engine.images import Request, read_stimuli
 
 from .assemblies import stimulus_set
 from .images import image_sets

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from brainscore_submission.feature_stores import COLUMN_BLOCK_BYTES
-from brainscore_submission.gram import GramAccumulator
-from brainscore_submission.pls import cross_validate
+from brainscore_submission.engine.gram import GramAccumulator
+from brainscore_submission.engine.pls import cross_validate
+from brainscore_submission.engine.stores import COLUMN_BLOCK_BYTES
 
 from .limits import gram_flops, pls_flops
 from .synthetic import Activations, shuffled_splits

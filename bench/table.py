@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
+
 from . import added_up
 from .machine import in_words
 from .measuring import Pair, Results
 from .sizes import TRUE_SUITE, SuiteSize
 
 DASH = "–"
-AREAS = ("V1", "V2", "V4", "IT", "behavior")
 DEEPEST = {"textures": "V2", "objects": "IT", "behavior": "behavior"}  # layer at which an image set's pass may stop
 
 
@@ -142,7 +143,7 @@ def score_table(pair: Pair) -> str:
     rows = [
         [area, f"{pair.brainscore['raw'][area]:.6f}", f"{pair.ours['raw'][area]:.6f}",
          f"{abs(pair.brainscore['raw'][area] - pair.ours['raw'][area]):.0e}"]
-        for area in AREAS
+        for area in AREAS_AND_BEHAVIOR
     ]  # fmt: skip
     return markdown(["area", "raw r, Brain-Score", "ours", "difference"], rows)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from brainscore_submission.scoring import Options, score_suite
+from brainscore_submission.scoring.score import Options, score_suite
 
 from .assemblies import Stopwatch, suite
 from .networks import as_submitted, open_network

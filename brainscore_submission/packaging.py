@@ -4,7 +4,6 @@ The zip holds ``plugin/`` as it is, one card, one layer map and a generated ``__
 same bytes. Whether a zip is acceptable is judged in `checking`.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -14,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from .checking.registration import name_problem
-from .outputs import require_writable, whole_file
 from .plugin.card import Card, Source, Weights, card_toml
 from .plugin.errors import UserError
+from .plugin.files import hash_file, require_writable, whole_file
 
 PLUGIN = Path(__file__).parent / "plugin"
 UNTRAINED = "untrained"
@@ -125,8 +124,8 @@ def _demand_name(name: str) -> None:
 
 def _demand_layers(card: Card, layer_map: Mapping[str, str]) -> None:
     from .plugin.checkpoint import build_network
-    from .plugin.commitment import checked_layer_map
     from .plugin.hooks import module_of
+    from .plugin.layer_map import checked_layer_map
 
     checked_layer_map(dict(layer_map), "layer map")
     if card.behavior_layer is None:
@@ -205,11 +204,7 @@ def _file_name(location: Source) -> str:
 
 def hashes(path: Path) -> dict[str, str]:
     """The "sha1" and the "sha256" of a file, in hex."""
-    found = {}
-    for kind in ("sha1", "sha256"):
-        with path.open("rb") as file:
-            found[kind] = hashlib.file_digest(file, kind).hexdigest()
-    return found
+    return dict(zip(("sha1", "sha256"), hash_file(path), strict=True))
 
 
 def _files(card: Card, layer_map: Mapping[str, str]) -> dict[str, bytes]:

@@ -22,8 +22,8 @@ from brainscore_submission.checking.verdict import Finding, Verdict
 from brainscore_submission.cli import packaging as command_line
 from brainscore_submission.packaging import export_weights, package, parse_weights_location
 from brainscore_submission.plugin.card import Card, Preprocessing, Source, Weights, find_card, load_card
-from brainscore_submission.plugin.commitment import read_layer_map
 from brainscore_submission.plugin.errors import UserError
+from brainscore_submission.plugin.layer_map import read_layer_map
 
 LAYERS = {"V1": "layer1", "V2": "layer2", "V4": "layer3", "IT": "layer4"}
 LOCATION = "s3:brainscore-storage/brainscore-vision/models/user_1/mine.pt@abc.123"
@@ -177,7 +177,7 @@ def packed_by_command(card, tmp_path, monkeypatch):
     def committed(name, *rest):
         return replace(card, identifier=f"tiny_{name}", competition_id=int(name)), LAYERS
 
-    monkeypatch.setattr("brainscore_submission.models.committed", committed)
+    monkeypatch.setattr("brainscore_submission.models.opening.committed", committed)
 
     def run(models, out, **options):
         command_line.package(models, "mine", out, **options)
@@ -210,7 +210,7 @@ def test_a_place_that_cannot_be_written_is_a_user_error_before_any_work(card, tm
     for command in (lambda out: package(card, LAYERS, NAME, out), lambda out: export_weights(card, "absent.pt", out)):
         with pytest.raises(UserError, match=r"^cannot write to /proc/mine.x: .+\. Give another with -o\.$"):
             command("/proc/mine.x")
-    monkeypatch.setattr("brainscore_submission.models.describe", lambda name: card)
+    monkeypatch.setattr("brainscore_submission.models.opening.describe", lambda name: card)
     monkeypatch.setattr("brainscore_submission.plugin.fetching.fetch", lambda *args, **kwargs: pytest.fail("fetched"))
     with pytest.raises(UserError, match="cannot write to .*: Is a directory"):
         command_line.weights("tiny", tmp_path)
@@ -226,7 +226,7 @@ def test_json_is_one_object_with_path_size_and_hashes(packed_by_command, card, c
     for one in packages:
         path = Path(one["path"])
         assert (one["bytes"], one["sha256"]) == (path.stat().st_size, sha(path, "sha256"))
-    monkeypatch.setattr("brainscore_submission.models.describe", lambda name: card)
+    monkeypatch.setattr("brainscore_submission.models.opening.describe", lambda name: card)
     command_line.weights("tiny", Path("w.pt"), str(checkpoint), as_json=True)
     facts = json.loads(capsys.readouterr().out)
     assert facts.pop("bytes") == Path("w.pt").stat().st_size

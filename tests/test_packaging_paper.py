@@ -11,7 +11,7 @@ from brainscore_submission.checking import check
 from brainscore_submission.checking.dry_run import dry_run, evaluate_scores
 from brainscore_submission.packaging import package
 from brainscore_submission.plugin.card import all_cards, find_card
-from brainscore_submission.plugin.commitment import read_layer_map
+from brainscore_submission.plugin.layer_map import read_layer_map
 
 LAYER_MAPS = Path(__file__).parent.parent / "layer_maps"
 LOCATION = "s3:brainscore-storage/brainscore-vision/models/user_1/stand_in.pt@abc"

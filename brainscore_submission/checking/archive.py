@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from .verdict import Finding, Problem, Rules, any_failed, apply, failed, listed
+from ..words import few_quoted
+from .verdict import Finding, Problem, Rules, any_failed, apply, failed
 
 ZIP_BYTES = 50_000_000  # the site's limit for an upload
 MEMBERS = 1_000
@@ -187,7 +188,7 @@ def _ratio(archive: Archive) -> Iterator[Problem]:
     large = [member for member in archive.members if member.file_size > RATIO_FROM_BYTES]
     dense = [member.filename for member in large if member.file_size > RATIO * max(1, member.compress_size)]
     if dense:
-        message = f"{listed(dense)} shrinks more than {RATIO} times, as zip bombs do"
+        message = f"{few_quoted(dense)} shrinks more than {RATIO} times, as zip bombs do"
         yield failed(message, "Take the file out; if the plugin needs it, let the code make it.")
 
 
@@ -203,33 +204,35 @@ def _overlap(archive: Archive) -> Iterator[Problem]:
 def _encrypted(archive: Archive) -> Iterator[Problem]:
     names = [member.filename for member in archive.members if member.flag_bits & 0x41]
     if names:
-        yield failed(f"{listed(names)} is encrypted", "Zip without a password: the code becomes public anyway.")
+        yield failed(f"{few_quoted(names)} is encrypted", "Zip without a password: the code becomes public anyway.")
 
 
 def _compression(archive: Archive) -> Iterator[Problem]:
     usual = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
     names = [member.filename for member in archive.members if member.compress_type not in usual]
     if names:
-        message = f"{listed(names)} is packed by a method that not every unzip knows"
+        message = f"{few_quoted(names)} is packed by a method that not every unzip knows"
         yield failed(message, "Use ordinary zip compression (deflate).")
 
 
 def _absolute(archive: Archive) -> Iterator[Problem]:
     names = [name for name in archive.names if name.startswith(("/", "~")) or re.search(r"(^|/)[A-Za-z]:", name)]
     if names:
-        yield failed(f"{listed(names)} is an absolute path", "Zip the folder from the folder above it.")
+        yield failed(f"{few_quoted(names)} is an absolute path", "Zip the folder from the folder above it.")
 
 
 def _parent(archive: Archive) -> Iterator[Problem]:
     names = [name for name in archive.names if ".." in re.split(r"[/\\]", name)]
     if names:
-        yield failed(f"{listed(names)} climbs out of the zip by '..'", "Zip the folder from the folder above it.")
+        yield failed(f"{few_quoted(names)} climbs out of the zip by '..'", "Zip the folder from the folder above it.")
 
 
 def _backslash(archive: Archive) -> Iterator[Problem]:
     names = [name for name in archive.names if "\\" in name]
     if names:
-        yield failed(f"{listed(names)} has a backslash in its name", "Separate folders by '/': use another zip tool.")
+        yield failed(
+            f"{few_quoted(names)} has a backslash in its name", "Separate folders by '/': use another zip tool."
+        )
 
 
 def _links(archive: Archive) -> Iterator[Problem]:
@@ -246,7 +249,7 @@ def _links(archive: Archive) -> Iterator[Problem]:
 def _encoding(archive: Archive) -> Iterator[Problem]:
     names = [m.filename for m in archive.members if not m.filename.isascii() and not m.flag_bits & 0x800]
     if names:
-        message = f"{listed(names)} has a name that is not in UTF-8"
+        message = f"{few_quoted(names)} has a name that is not in UTF-8"
         yield failed(message, "Rename it with plain letters, digits and underscores.")
 
 
@@ -270,7 +273,7 @@ def _duplicates(archive: Archive) -> Iterator[Problem]:
     counts = Counter(name.removesuffix("/").casefold() for name in archive.names)
     twice = [name for name, count in counts.items() if count > 1]
     if twice:
-        message = f"{listed(twice)} is in the zip more than once (upper and lower case count as the same)"
+        message = f"{few_quoted(twice)} is in the zip more than once (upper and lower case count as the same)"
         yield failed(message, "Build the zip anew instead of adding to an old one.")
 
 
@@ -287,20 +290,20 @@ def _file_as_folder(archive: Archive) -> Iterator[Problem]:
 def _folder_with_data(archive: Archive) -> Iterator[Problem]:
     names = [member.filename for member in archive.members if _is_folder(member) and member.file_size]
     if names:
-        yield failed(f"{listed(names)} is a folder that carries data", "Build the zip again.")
+        yield failed(f"{few_quoted(names)} is a folder that carries data", "Build the zip again.")
 
 
 def _nested(archive: Archive) -> Iterator[Problem]:
     names = [name for name in archive.files if name.lower().endswith(NESTED)]
     if names:
-        yield failed(f"{listed(names)} is an archive within the zip", "Put the files themselves into the zip.")
+        yield failed(f"{few_quoted(names)} is an archive within the zip", "Put the files themselves into the zip.")
 
 
 def _weights(archive: Archive) -> Iterator[Problem]:
     names = [name for name in archive.files if name.lower().endswith(WEIGHTS)]
     if names:
         remedy = "Upload weights on the site's large-file page and let the plugin fetch and verify them."
-        yield failed(f"{listed(names)} looks like weights or data; they do not belong into the zip", remedy)
+        yield failed(f"{few_quoted(names)} looks like weights or data; they do not belong into the zip", remedy)
 
 
 ARCHIVE_RULES: Rules = {

@@ -53,12 +53,12 @@ def evaluate_scores(plugin_folder: Path, identifier: str) -> dict[str, float]:
     ``evaluate.py --suite demo --engine brainscore --device cpu`` runs.
     """
     # Only here: everything else of a check works without torch and Brain-Score in this process.
-    from ..benchmarks import find_suite
-    from ..models import Model
+    from ..models.model import Model
     from ..plugin.card import load_card
     from ..plugin.checkpoint import load_network
-    from ..plugin.commitment import read_layer_map
-    from ..scoring import Options, score_suite
+    from ..plugin.layer_map import read_layer_map
+    from ..scoring.score import Options, score_suite
+    from ..scoring.suites import find_suite
 
     card = load_card(plugin_folder / "cards" / f"{identifier}.toml")
     layer_map = read_layer_map(plugin_folder / "region_layer_map" / f"{identifier}.json")

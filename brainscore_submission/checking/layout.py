@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from ..words import few_quoted
 from .archive import Archive
-from .verdict import Problem, Rules, advice, failed, listed
+from .verdict import Problem, Rules, advice, failed
 
 PLUGIN_TYPES = ("models", "benchmarks", "data", "metrics")
 METADATA = ("metadata.yaml", "metadata.yml")
@@ -59,19 +60,19 @@ def plugin_folders(archive: Archive) -> list[str]:
 def _metadata(archive: Archive) -> Iterator[Problem]:
     names = [name for name in archive.files if PurePosixPath(name).name.lower() in METADATA]
     if names:
-        yield failed(f"{listed(names)} is not taken with an upload", "Take it out: the site makes metadata itself.")
+        yield failed(f"{few_quoted(names)} is not taken with an upload", "Take it out: the site makes metadata itself.")
 
 
 def _spaces(archive: Archive) -> Iterator[Problem]:
     names = [name for name in archive.names if any(character.isspace() for character in name)]
     if names:
-        yield failed(f"{listed(names)} has a space in its name", "Rename it, with underscores for spaces.")
+        yield failed(f"{few_quoted(names)} has a space in its name", "Rename it, with underscores for spaces.")
 
 
 def _top_level(archive: Archive) -> Iterator[Problem]:
     names = [name for name in archive.names if "/" not in name]
     if names:
-        yield failed(f"{listed(names)} lies at the zip's top level", ROOT_REMEDY)
+        yield failed(f"{few_quoted(names)} lies at the zip's top level", ROOT_REMEDY)
 
 
 def _one_root(archive: Archive) -> Iterator[Problem]:
@@ -80,17 +81,17 @@ def _one_root(archive: Archive) -> Iterator[Problem]:
         remedy = "Remove it with `zip -d FILE '__MACOSX*'`, or zip on the command line with `zip -X -r`."
         yield failed("macOS has added a folder '__MACOSX'", remedy)
     elif len(found) > 1:
-        yield failed(f"{len(found)} root folders: {listed(found)}", ROOT_REMEDY)
+        yield failed(f"{len(found)} root folders: {few_quoted(found)}", ROOT_REMEDY)
 
 
 def _plugin_type(archive: Archive) -> Iterator[Problem]:
     second = list(dict.fromkeys(name.split("/")[1] for name in archive.names if name.count("/") > 1))
     other = [name for name in second if name in PLUGIN_TYPES and name != "models"]
     if other:
-        yield failed(f"the zip also submits {listed(other)}", "Submit a model in a zip of its own.")
+        yield failed(f"the zip also submits {few_quoted(other)}", "Submit a model in a zip of its own.")
     elif "models" not in second:
         near = [name for name in second if name.lower().rstrip("s") == "model"]
-        found = f"only {listed(near or second)}" if second else "no folder at all"
+        found = f"only {few_quoted(near or second)}" if second else "no folder at all"
         yield failed(f"no folder 'models' (lower case) in the root folder, {found}", ROOT_REMEDY)
 
 
@@ -113,10 +114,10 @@ def _one_plugin(archive: Archive) -> Iterator[Problem]:
     folders = plugin_folders(archive)
     stray = [folder for folder in folders if folder in LEFTOVERS]
     if stray:
-        message = f"the site takes {listed(stray)} beside the plugin for another plugin"
+        message = f"the site takes {few_quoted(stray)} beside the plugin for another plugin"
         yield failed(message, "Delete it before zipping.")
     elif len(folders) > 1:
-        message = f"{len(folders)} plugin folders: {listed(folders)}"
+        message = f"{len(folders)} plugin folders: {few_quoted(folders)}"
         yield failed(message, "One model a zip: put each plugin into a zip of its own.")
     elif not folders and "models" in [name.split("/")[1] for name in archive.names if "/" in name]:
         yield failed("the folder 'models' holds no plugin folder", "Put the plugin into root/models/<plugin>/.")
@@ -143,18 +144,18 @@ REQUIRED_FILES = {
 def _stray_files(archive: Archive) -> Iterator[Problem]:
     deep = [name for name in archive.files if name.count("/") == 2 and name.split("/")[1] == "models"]
     if deep:
-        message = f"{listed(deep)} lies beside the plugin folder and would change Brain-Score itself"
+        message = f"{few_quoted(deep)} lies beside the plugin folder and would change Brain-Score itself"
         yield failed(message, "Move it into the plugin folder, or leave it out.")
     shallow = [name for name in archive.files if name.count("/") == 1]
     if shallow:
-        yield advice(f"{listed(shallow)} lies outside the plugin folder and is of no use there", "Leave it out.")
+        yield advice(f"{few_quoted(shallow)} lies outside the plugin folder and is of no use there", "Leave it out.")
 
 
 def _leftovers(archive: Archive) -> Iterator[Problem]:
     parts = {part for name in archive.names for part in name.split("/")[3:]}
     found = sorted(parts.intersection(LEFTOVERS))
     if found:
-        yield advice(f"{listed(found)} would become part of the public pull request", "Delete it before zipping.")
+        yield advice(f"{few_quoted(found)} would become part of the public pull request", "Delete it before zipping.")
 
 
 LAYOUT_RULES: Rules = {

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from ..plugin.areas import AREAS
+from ..words import few_quoted
 from .layout import Plugin
-from .verdict import Problem, Rules, advice, failed, listed
+from .verdict import Problem, Rules, advice, failed
 
 UPLOAD_PATTERN = re.compile(r"model_registry\['(.+?)'\]")  # the upload code's own
 DOUBLE_QUOTED = re.compile(r'model_registry\["(.+?)"\]')
 LINE = "model_registry['<identifier>'] = lambda: …"
-AREAS = ("V1", "V2", "V4", "IT")
 
 # On the site already, whatever this machine's Brain-Score holds.
 TAKEN = ("custom_model_cv_18_dagger_408", "cv_18_dagger_408_pretrained", "resnet50_tutorial")
@@ -71,7 +72,7 @@ def _one_identifier(plugin: Plugin) -> Iterator[Problem]:
     elif not found:
         yield failed("__init__.py registers no identifier that the upload code can read", f"Write one line: {LINE}")
     elif len(set(found)) > 1:
-        message = f"{len(set(found))} identifiers in one zip: {listed(dict.fromkeys(found))}"
+        message = f"{len(set(found))} identifiers in one zip: {few_quoted(dict.fromkeys(found))}"
         yield failed(message, "Exactly one model a zip (lines in comments count): make a zip for each.")
     elif len(found) > 1:
         message = f"__init__.py names model_registry['{found[0]}'] {len(found)} times (comments count)"
@@ -137,7 +138,7 @@ def _layer_map(plugin: Plugin) -> Iterator[Problem]:
         message = "no layer map in the plugin: the server will choose the layers of the brain areas itself"
         yield advice(message, f'Add {wanted}: {{"V1": "<layer>", "V2": …, "V4": …, "IT": …}}')
     elif wanted not in maps:
-        yield failed(f"the layer map {listed(maps)} is not found under that name", f"Call it {wanted}.")
+        yield failed(f"the layer map {few_quoted(maps)} is not found under that name", f"Call it {wanted}.")
     else:
         yield from _map_problems(wanted, plugin.files[wanted])
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..plugin.areas import AREAS
+from ..words import few_quoted
 from .processes import Finished
-from .registration import AREAS
 from .sandbox import GENERIC_TESTS, Sandbox
-from .verdict import Finding, any_failed, listed
+from .verdict import Finding, any_failed
 
 NO_TESTS = 5  # pytest's exit code when it collected nothing; Brain-Score's script lets it pass
 LOAD_REMEDY = (
@@ -106,7 +107,7 @@ def _names(report: dict[str, Any], identifier: str) -> list[Finding]:
     findings = []
     registered, own = report.get("registered"), report["loaded"]["identifier"]
     if registered is not None and registered not in ([identifier], []):
-        message = f"importing the plugin registers {listed(registered)}"
+        message = f"importing the plugin registers {few_quoted(registered)}"
         findings.append(Finding("registers", "failed", message, f"Register {identifier!r} only."))
     if own != identifier:
         message = f"the model calls itself {own!r}, and is registered as {identifier!r}"
@@ -181,7 +182,7 @@ def compare(scores: Mapping[str, float], own: Mapping[str, float]) -> Finding:
     """Whether the dry run gives evaluate.py's numbers to the last digit."""
     rule = "dry-run-equal"
     if scores.keys() != own.keys():
-        message = f"the dry run scored {listed(sorted(scores))}, evaluate.py {listed(sorted(own))}"
+        message = f"the dry run scored {few_quoted(sorted(scores))}, evaluate.py {few_quoted(sorted(own))}"
         return Finding(rule, "failed", message, "Run both with the same version of this project.")
     apart = [name for name in scores if scores[name] != own[name]]
     if apart:

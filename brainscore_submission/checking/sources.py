@@ -15,8 +15,9 @@ from pathlib import PurePosixPath
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from ..words import few_quoted
 from .layout import Plugin
-from .verdict import Problem, Rules, advice, failed, listed
+from .verdict import Problem, Rules, advice, failed
 
 # Brain-Score's test environment is brainscore_vision[test]: its script installs that before the plugin.
 BASE = "brainscore_vision[test]"
@@ -188,14 +189,14 @@ def _imports(plugin: Plugin) -> Iterator[Problem]:
     own = {PurePosixPath(name).stem for name, _ in _python_files(plugin) if "/" not in name} | {plugin.folder}
     for module, files in undeclared_imports(plugin).items():
         if module == "brainscore_submission":
-            message = f"{listed(files)} imports brainscore_submission, which is not on the server"
+            message = f"{few_quoted(files)} imports brainscore_submission, which is not on the server"
             yield failed(message, "Use relative imports within the plugin.")
         elif module in own:
-            message = f"{listed(files)} imports {module!r} of the plugin as if it were a package of its own"
+            message = f"{few_quoted(files)} imports {module!r} of the plugin as if it were a package of its own"
             yield failed(message, f"Write a relative import: from .{module} import …")
         else:
             remedy = f"Add {min(distributions_of(module))} to requirements.txt, or do without."
-            yield failed(f"{listed(files)} imports {module!r}, which requirements.txt does not declare", remedy)
+            yield failed(f"{few_quoted(files)} imports {module!r}, which requirements.txt does not declare", remedy)
 
 
 def _cpu(plugin: Plugin) -> Iterator[Problem]:

@@ -104,14 +104,3 @@ def any_failed(findings: Iterable[Finding]) -> bool:
 def not_loaded(findings: Iterable[Finding]) -> bool:
     """Whether the plugin was run and could not be loaded here, through no fault of its own."""
     return any(finding.rule == "loads" and finding.status == "unchecked" for finding in findings)
-
-
-def listed(names: Iterable[str], limit: int = 3) -> str:
-    """Name the first few.
-
-    >>> listed(["a", "b", "c", "d"])
-    "'a', 'b', 'c' and 1 more"
-    """
-    names = list(names)
-    shown = ", ".join(repr(name) for name in names[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

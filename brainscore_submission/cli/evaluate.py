@@ -14,7 +14,7 @@ from .front_end import find_budget, front_end, parse_layers
 from .progress import downloading, watching
 
 if TYPE_CHECKING:
-    from ..benchmarks import Suite
+    from ..scoring.suites import Suite
 
 EVALUATE_HELP = """
 Evaluate a model on a suite of benchmarks, and print the table with the rho-hierarchy.
@@ -66,9 +66,9 @@ def evaluate(
     if not model:
         raise typer.BadParameter("give a model, for example --model 991, or --list-models.", param_hint="--model")
     with front_end(verbose) as terminal:
-        from ..display import show, summary
-        from ..models import default_cache, open_model
-        from ..scoring import Options, score_suite
+        from ..models.opening import default_cache, open_model
+        from ..scoring.display import show, summary
+        from ..scoring.score import Options, score_suite
 
         chosen = _choose_suite(suite, benchmark, recordings, metric)
         with downloading(terminal) as progress:
@@ -98,7 +98,7 @@ def evaluate(
 
 
 def _choose_suite(suite: str | None, benchmark: list[str] | None, recordings: Path | None, metric: str) -> Suite:
-    from ..benchmarks import find_suite, single_benchmarks
+    from ..scoring.suites import find_suite, single_benchmarks
 
     given = {"--suite": suite, "--benchmark": benchmark, "--recordings": recordings}
     if sum(bool(value) for value in given.values()) > 1:
@@ -115,10 +115,10 @@ def models(
 ) -> None:
     """List the models: identifier, training, whether the weights are here, the published average."""
     with front_end() as terminal:
-        from ..display import model_table
-        from ..models import models as cards
+        from ..models.opening import models as cards
         from ..plugin.fetching import is_present
-        from ..published import published_model
+        from ..scoring.display import model_table
+        from ..scoring.published import published_model
 
         rows = []
         for card in cards():

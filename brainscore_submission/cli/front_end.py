@@ -16,9 +16,10 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from ..plugin.errors import UserError
+from ..words import parse_bytes
 
 if TYPE_CHECKING:
-    from ..requests import Budget
+    from ..engine.budget import Budget
 
 
 def run(command: Callable[..., Any] | typer.Typer, help_text: str | None = None) -> None:
@@ -49,25 +50,9 @@ def parse_layers(text: str | None) -> dict[str, str]:
     return {area.strip(): layer.strip() for area, _, layer in pairs}
 
 
-_UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-
-
-def parse_bytes(text: str) -> int:
-    """Bytes of a size such as "4GB" or "500 MB".
-
-    >>> parse_bytes("1.5GB")
-    1500000000
-    """
-    number = text.strip().upper().rstrip("KMGTB ")
-    unit = text.strip().upper().removeprefix(number).strip()
-    if unit not in _UNITS or not number.replace(".", "", 1).isdigit():
-        raise UserError(f"'{text}' is not a size. Write for example 4GB or 500MB.")
-    return int(float(number) * _UNITS[unit])
-
-
 def find_budget(memory: str | None, disk: str | None, cache: Path, device: str) -> Budget:
     """What --memory and --disk allow; half of what is free where they say nothing."""
-    from ..requests import Budget
+    from ..engine.budget import Budget
 
     default = Budget.default(cache, device)
     return Budget(

@@ -68,7 +68,7 @@ def package(
 ) -> None:
     """See `PACKAGE_HELP`, which is the help text."""
     with front_end() as terminal:
-        from ..models import committed
+        from ..models.opening import committed
         from ..packaging import hashes
         from ..packaging import package as build
 
@@ -129,10 +129,10 @@ def weights(
 ) -> None:
     """See `WEIGHTS_HELP`, which is the help text."""
     with front_end() as terminal:
-        from ..models import describe
-        from ..outputs import require_writable
+        from ..models.opening import describe
         from ..packaging import export_weights
         from ..plugin.fetching import fetch
+        from ..plugin.files import require_writable
 
         card = describe(model)
         require_writable(out)  # before a long download

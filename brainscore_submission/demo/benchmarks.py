@@ -10,7 +10,7 @@ from brainscore_vision.benchmark_helpers.neural_common import NeuralBenchmark, a
 from brainscore_vision.benchmarks import Benchmark, BenchmarkBase
 from brainscore_vision.benchmarks.rajalingham2018.benchmarks.benchmark import _DicarloRajalingham2018
 
-from .ground_truth import AREAS
+from ..plugin.areas import AREAS
 from .neurons import DEGREES, N_REPETITIONS, recordings
 from .observers import choices, fitting_stimuli
 from .stimuli import OBJECT_DEGREES, TEXTURE_DEGREES

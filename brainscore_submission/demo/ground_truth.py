@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..plugin.areas import AREAS
 from ..plugin.card import Preprocessing
 from . import objects
 from .stimuli import GREY
@@ -20,7 +21,6 @@ from .stimuli import GREY
 VISUAL_DEGREES = 8
 INPUT_PX = 192
 PREPROCESSING = Preprocessing("demo192", resize_px=INPUT_PX, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
-AREAS = ("V1", "V2", "V4", "IT")
 LAYER_MAP = {area: area for area in AREAS}
 BEHAVIOR_LAYER = "decision"
 OTHER_LAYERS = ("luminance", "edges")

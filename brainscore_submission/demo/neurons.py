@@ -14,15 +14,9 @@ from brainscore_vision.benchmark_helpers.screen import ImageConverter
 from PIL import Image
 from torchvision import transforms
 
-from .ground_truth import AREAS, BEHAVIOR_LAYER, INPUT_PX, VISUAL_DEGREES, GroundTruthNetwork
-from .stimuli import (
-    OBJECT_DEGREES,
-    TEXTURE_DEGREES,
-    DemoStimulus,
-    object_stimuli,
-    stimulus_folder,
-    texture_stimuli,
-)
+from ..plugin.areas import AREAS
+from .ground_truth import BEHAVIOR_LAYER, INPUT_PX, VISUAL_DEGREES, GroundTruthNetwork
+from .stimuli import OBJECT_DEGREES, TEXTURE_DEGREES, DemoStimulus, object_stimuli, stimulus_folder, texture_stimuli
 
 N_NEURONS = 60
 N_REPETITIONS = 20

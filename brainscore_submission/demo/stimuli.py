@@ -20,6 +20,7 @@ from PIL import Image
 
 from ..plugin.errors import UserError
 from ..plugin.fetching import CACHE_VARIABLE, cache_folder
+from ..plugin.files import file_sha256
 from . import objects, textures
 
 SIZE_PX = 256
@@ -119,7 +120,7 @@ def _intact_manifest(folder: Path) -> dict | None:
     """The folder's manifest, if every picture is there with the bytes that it was written with."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        written = {stimulus.filename: _sha256(folder / stimulus.filename) for stimulus in all_stimuli()}
+        written = {stimulus.filename: file_sha256(folder / stimulus.filename) for stimulus in all_stimuli()}
     except (OSError, ValueError):
         return None
     return manifest if manifest.get("files") == written else None
@@ -153,15 +154,11 @@ def _draw(folder: Path) -> dict:
     for stimulus in all_stimuli():
         pixels = stimulus.draw()
         Image.fromarray(pixels).convert("RGB").save(folder / stimulus.filename)
-        files[stimulus.filename] = _sha256(folder / stimulus.filename)
+        files[stimulus.filename] = file_sha256(folder / stimulus.filename)
         all_pixels.update(pixels.tobytes())
     manifest = {"files": files, "pixels_sha256": all_pixels.hexdigest()}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     return manifest
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _texture_stimulus(family, instance, kind):

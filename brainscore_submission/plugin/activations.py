@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,7 @@ import torch
 from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 from torch import Tensor, nn
 
-from .card import Card, Preprocessing
+from .card import Preprocessing
 from .errors import UserError
 from .hooks import layer_outputs, module_of
 from .preprocessing import load_pixels, normalise
@@ -97,20 +95,3 @@ class ActivationsModel(PytorchWrapper):
         torch.cuda.empty_cache()
         halves = [self._forward(half, layers) for half in pixels.split(-(-len(pixels) // 2))]
         return OrderedDict((layer, torch.cat([half[layer] for half in halves])) for layer in halves[0])
-
-
-def model_fingerprint(card: Card, origin: Mapping[str, object]) -> str:
-    """Hash of everything that determines an activation besides layer and image: the card and the weights' bytes.
-
-    Parameters
-    ----------
-    card : Card
-    origin : of the weights, as `checkpoint.load_network` tells it ("sha256", or "seed" of an untrained network)
-    """
-    facts = [card.fingerprint(), origin.get("sha256") or origin.get("sha1"), origin.get("seed")]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def cache_identifier(card: Card, origin: Mapping[str, object]) -> str:
-    """The card's identifier with the fingerprint: two models of one name never share a cached activation."""
-    return f"{card.identifier}--{model_fingerprint(card, origin)[:16]}"

@@ -23,10 +23,11 @@ from torch import Tensor, nn
 
 from .card import Card
 from .errors import UserError, suggest
-from .fetching import Progress, WeightsFile, fetch_file, hash_file, owner
+from .fetching import Progress, WeightsFile, fetch_file, owner
 from .fetching import cache_folder as cache_folder
 from .fetching import fetch as fetch
 from .fetching import is_present as is_present
+from .files import hash_file
 from .timm_card import timm_card as timm_card
 
 UNTRAINED = "untrained"

@@ -6,7 +6,6 @@ file is the business of ``checkpoint.py``.
 
 import contextlib
 import errno
-import hashlib
 import json
 import logging
 import os
@@ -24,6 +23,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from .card import Card, Source, all_cards
 from .errors import UserError
+from .files import hash_file
 from .streams import ConnectionCut, SourceError, open_stream
 
 CACHE_VARIABLE = "BRAINSCORE_SUBMISSION_CACHE"
@@ -101,16 +101,6 @@ def fetch_file(card: Card, cache: str | Path | None = None, progress: Progress |
             f"cannot use the cache folder {target.parent}: {error.strerror or error}. "
             f"Set {CACHE_VARIABLE} to a folder that can be written."
         ) from error
-
-
-def hash_file(path: Path) -> tuple[str, str]:
-    """The sha1 and the sha256 of a file, in hex, in one reading."""
-    sha1, sha256 = hashlib.sha1(), hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            sha1.update(chunk)
-            sha256.update(chunk)
-    return sha1.hexdigest(), sha256.hexdigest()
 
 
 def owner(sha1: str, besides: Card) -> Card | None:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 
-from .activations import ActivationsModel, cache_identifier
+from .activations import ActivationsModel
 from .card import Card, load_card
 from .checkpoint import load_network
-from .commitment import commit, read_layer_map
+from .commitment import commit
+from .fingerprint import cache_identifier
+from .layer_map import read_layer_map
 
 FOLDER = Path(__file__).parent
 BIBTEX = """@article{berrios2022joint,

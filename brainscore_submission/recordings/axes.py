@@ -8,7 +8,8 @@ import itertools
 
 import numpy as np
 
-from .findings import Finding, FolderError, count
+from ..words import count
+from .findings import Finding, FolderError
 from .manifest import AXES
 
 DOCUMENTED = AXES[:3]  # neuroid, stimulus, repetition

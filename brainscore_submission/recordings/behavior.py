@@ -10,8 +10,9 @@ from brainscore_vision.benchmarks.rajalingham2018.benchmarks.benchmark import _D
 from brainscore_vision.metrics.i1i2.metric import I2n
 from numpy.random import RandomState
 
+from ..words import count, few
 from .assembly import choices, stimulus_set
-from .findings import Finding, FolderError, count, few
+from .findings import Finding, FolderError
 from .reading import Recordings
 
 ROLES = ("fit", "test")

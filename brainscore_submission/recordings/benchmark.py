@@ -9,12 +9,13 @@ from brainscore_core.metrics import Score
 from brainscore_vision.benchmark_helpers.neural_common import NeuralBenchmark
 from brainscore_vision.benchmark_helpers.screen import place_on_screen
 
-from ..benchmarks import Suite
 from ..plugin.errors import UserError, suggest
+from ..scoring.suites import Suite
+from ..words import count
 from .assembly import assembly
 from .behavior import ChoiceBenchmark
 from .consistency import ValidRepetitionsConsistency, has_ceiling
-from .findings import FolderError, count
+from .findings import FolderError
 from .metrics import METRICS
 from .reading import Recordings
 

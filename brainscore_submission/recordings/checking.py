@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 from brainscore_core.metrics import Score
 
+from ..words import count, few
+from .assembly import assembly
 from .behavior import ChoiceBenchmark, check_choices
 from .benchmark import benchmark_id, check_metric
 from .consistency import MIN_STIMULI, ValidRepetitionsConsistency, ceiling_interval, has_ceiling, reliability
-from .findings import Finding, FolderError, count, few
+from .findings import Finding, FolderError
 from .manifest import FILE_NAME
 from .metrics import METRICS
 from .reading import Recordings, read_recordings
@@ -137,7 +139,7 @@ def _find_ceilings(recordings: Recordings) -> tuple[dict, list[Finding]]:
                 )
             )
             continue
-        ceiling = ValidRepetitionsConsistency(values)(recordings.assembly(area))
+        ceiling = ValidRepetitionsConsistency(values)(assembly(recordings, area))
         ceilings[area] = float(ceiling)
         findings += _about_signal(area, ceiling)
         repeated = float(((~np.isnan(values)).sum(axis=2) >= 2).mean())

@@ -5,7 +5,7 @@ from brainscore_core.metrics import Score
 from brainscore_vision.metrics import Ceiling
 from sklearn.model_selection import ShuffleSplit
 
-from ..uncertainty import median_without_nan, percentiles
+from ..scoring.uncertainty import median_without_nan, percentiles
 
 MIN_STIMULI = 10  # fewer repeated stimuli than this give no ceiling
 

@@ -29,27 +29,3 @@ class FolderError(UserError):
     def __init__(self, message: str, remedy: str):
         super().__init__(f"{message}\n{remedy}")
         self.finding = Finding("error", message, remedy)
-
-
-def few(names, limit: int = 5) -> str:
-    """Name the first few, then say how many more there are.
-
-    Examples
-    --------
-    >>> few(["a", "b", "c"], limit=2)
-    'a, b and 1 more'
-    """
-    names = [str(name) for name in names]
-    shown = ", ".join(names[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
-
-
-def count(number: int, noun: str, plural: str | None = None) -> str:
-    """Write a number with its noun.
-
-    Examples
-    --------
-    >>> count(1, "image"), count(3, "stimulus", "stimuli")
-    ('1 image', '3 stimuli')
-    """
-    return f"{number} {noun}" if number == 1 else f"{number} {plural or noun + 's'}"

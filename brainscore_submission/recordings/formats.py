@@ -15,7 +15,8 @@ import xarray as xr
 from xarray.backends.netCDF4_ import NetCDF4BackendEntrypoint
 
 from ..plugin.errors import suggest
-from .findings import FolderError, count, few
+from ..words import count, few
+from .findings import FolderError
 from .manifest import AXES
 
 STIMULUS_FIELDS = ("stimulus_id", "image_id", "stimulus", "image")  # `image_id` is Brain-Score's name of 2019

@@ -15,7 +15,9 @@ from PIL import Image as PillowImage
 
 from ..plugin.errors import suggest
 from ..plugin.fetching import cache_folder
-from .findings import FolderError, count, few
+from ..plugin.files import file_sha256
+from ..words import count, few
+from .findings import FolderError
 from .manifest import Manifest
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -163,12 +165,6 @@ def _decode(name: str, path: Path) -> Image:
             size=image.size,
             mode=image.mode,
         )
-
-
-def file_sha256(path: Path) -> str:
-    """Hash a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _unpack(path: Path, cache: Path | None) -> Path:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ..plugin.areas import AREAS
 from ..plugin.errors import suggest
 from .findings import FolderError
 
 FILE_NAME = "recordings.toml"
-AREAS = ("V1", "V2", "V4", "IT")  # the areas a layer map commits to
 AXES = ("neuroid", "stimulus", "repetition", "time_bin")
 TEMPLATE = 'visual_degrees = 8, time_window_ms = [70, 170], area = "V4"'
 

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from ..plugin.errors import suggest
+from ..words import count, few
 from .axes import average_window, find_axes, put_in_order
-from .findings import Finding, FolderError, count, few
+from .findings import Finding, FolderError
 from .formats import READERS, Responses, read_responses
 from .images import Image, find_images
 from .manifest import FILE_NAME, Manifest, area_name, missing_keys, read_manifest
@@ -87,18 +88,6 @@ class Recordings:
     def _check_area(self, area: str) -> None:
         if area not in self.areas:
             raise FolderError(f"{self.name} has no recordings from '{area}'.", suggest(area, self.areas).strip())
-
-    def stimulus_set(self):
-        """Return Brain-Score's StimulusSet of all stimuli."""
-        from .assembly import stimulus_set
-
-        return stimulus_set(self)
-
-    def assembly(self, area: str, average: bool = False):
-        """Return Brain-Score's NeuroidAssembly of one area; see `recordings.assembly.assembly`."""
-        from .assembly import assembly
-
-        return assembly(self, area, average=average)
 
 
 def read_recordings(folder: str | Path, cache: Path | None = None) -> Recordings:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from ..plugin.errors import suggest
-from .findings import Finding, FolderError, count, few
+from ..words import count, few
+from .findings import Finding, FolderError
 from .formats import AREA_FIELDS, NEUROID_FIELDS, STIMULUS_FIELDS, SUBJECT_FIELDS
 from .images import Image, file_names
 from .manifest import Manifest

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from brainscore_submission.records import Record, Sidecar
-from brainscore_submission.uncertainty import ceiled, score_interval, weighted_pearson
+from brainscore_submission.scoring.records import Record
+from brainscore_submission.scoring.sidecar import Sidecar
+from brainscore_submission.scoring.uncertainty import ceiled, score_interval, weighted_pearson
 
 # How well each model predicts V1, V2, V4, IT (correlation with the signal), and behaviour (r).
 MODELS = {

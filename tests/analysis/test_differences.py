@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from analysis.differences import app, differences
 from brainscore_submission.plugin.errors import UserError
-from brainscore_submission.records import Sidecar, read_folder
+from brainscore_submission.scoring.records import read_folder
+from brainscore_submission.scoring.sidecar import Sidecar
 
 JOINT, ADVERSARIAL = "crossvit_18_dagger_408_rotation_adv", "crossvit_18_dagger_408_adv"
 

@@ -14,11 +14,11 @@ from analysis.profiles import profiles_of
 from analysis.published import line_up
 from analysis.report import html
 from analysis.summary import summarise
-from brainscore_submission.benchmarks import Suite, find_suite
-from brainscore_submission.layer_search import Options, search_folder, search_layers
-from brainscore_submission.models import GROUND_TRUTH, open_model
-from brainscore_submission.records import read_folder
-from brainscore_submission.search.table import write_tables
+from brainscore_submission.layer_search.search import Options, search_folder, search_layers
+from brainscore_submission.layer_search.table import write_tables
+from brainscore_submission.models.opening import GROUND_TRUTH, open_model
+from brainscore_submission.scoring.records import read_folder
+from brainscore_submission.scoring.suites import Suite, find_suite
 
 
 @pytest.fixture(scope="module")

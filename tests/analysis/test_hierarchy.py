@@ -9,10 +9,11 @@ from typer.testing import CliRunner
 
 from analysis.hierarchy import app, compare, estimate, published_estimates, record_estimates
 from analysis.profiles import normal_resamples, profiles_of
-from brainscore_submission.hierarchy import AREAS, rho_of
+from brainscore_submission.plugin.areas import AREAS
 from brainscore_submission.plugin.errors import UserError
-from brainscore_submission.published import PUBLISHED
-from brainscore_submission.records import read_folder
+from brainscore_submission.scoring.hierarchy import rho_of
+from brainscore_submission.scoring.published import PUBLISHED
+from brainscore_submission.scoring.records import read_folder
 
 
 def estimates_of(folder):

@@ -8,8 +8,8 @@ from typer.testing import CliRunner
 
 from analysis.profiles import profiles_of
 from analysis.published import PUBLIC_CEILING, app, line_up, public_targets
-from brainscore_submission.published import CAVEAT, PUBLIC_BENCHMARK
-from brainscore_submission.records import Record, read_folder
+from brainscore_submission.scoring.published import CAVEAT, PUBLIC_BENCHMARK
+from brainscore_submission.scoring.records import Record, read_folder
 
 
 @pytest.fixture

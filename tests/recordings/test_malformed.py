@@ -9,6 +9,7 @@ import scipy.io
 import xarray as xr
 
 from brainscore_submission.recordings import FolderError, check, read_recordings
+from brainscore_submission.recordings.assembly import assembly, stimulus_set
 
 BROKEN = {}
 
@@ -414,7 +415,7 @@ def test_reading_a_good_folder_writes_nothing_into_it(lab_folder):
     (lab_folder / "stimuli").rmdir()
     before = _snapshot(lab_folder)
     recordings = read_recordings(lab_folder)
-    recordings.assembly("V4", average=True)
+    assembly(recordings, "V4", average=True)
     check(lab_folder)
     assert _snapshot(lab_folder) == before
-    assert not any(lab_folder in path.parents for path in recordings.stimulus_set().stimulus_paths.values())
+    assert not any(lab_folder in path.parents for path in stimulus_set(recordings).stimulus_paths.values())

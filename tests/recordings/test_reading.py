@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from brainscore_submission.recordings import FolderError, read_recordings
+from brainscore_submission.recordings.assembly import assembly, stimulus_set
 
 
 def test_stimuli_csv_gives_the_order_of_the_axis(lab_folder, names, responses):
@@ -48,7 +49,7 @@ def test_exclusions_leave_out_neuroids_and_stimuli(lab_folder, write_toml, respo
     assert list(recordings.neuroids["neuroid_id"]) == ["0", "1", "3", "4", "5"]
     kept = np.delete(np.arange(40), [0, 7])
     np.testing.assert_array_equal(recordings.responses, np.delete(responses, 2, axis=0)[:, kept])
-    assert len(recordings.images) == len(recordings.stimulus_set()) == 38
+    assert len(recordings.images) == len(stimulus_set(recordings)) == 38
 
 
 def test_a_zip_is_unpacked_into_the_cache_once(lab_folder, tmp_path, names):
@@ -99,7 +100,7 @@ def test_the_identifier_changes_with_the_content(change, lab_folder, write_toml)
     CHANGES[change](lab_folder, write_toml)
     after = read_recordings(lab_folder)
     assert before.identifier != after.identifier
-    assert before.stimulus_set().identifier != after.stimulus_set().identifier
+    assert stimulus_set(before).identifier != stimulus_set(after).identifier
 
 
 def test_the_identifier_does_not_change_with_words(lab_folder, write_toml):
@@ -112,21 +113,21 @@ def test_the_assembly_holds_each_repetition_in_brain_scores_coordinates(lab_fold
     responses[2, 6, 4] = np.nan  # one neuroid's: NaN
     np.save(lab_folder / "responses.npy", responses)
     (lab_folder / "stimuli.csv").write_text("file,object_name\n" + "\n".join(f"{name},o{name[1]}" for name in names))
-    assembly = read_recordings(write_toml(lab_folder, subject="monkey B", strata="object_name")).assembly("V4")
-    assert assembly.dims == ("presentation", "neuroid") and assembly.shape == (199, 6)
-    assert assembly["time_bin"].item() == (70, 170)
-    assert set(assembly["region"].values) == {"V4"} and set(assembly["animal"].values) == {"monkey B"}
-    stimuli, repetitions = assembly["stimulus_id"].values, assembly["repetition"].values
-    for values, stimulus, repetition in zip(assembly.values, stimuli, repetitions, strict=True):
+    built = assembly(read_recordings(write_toml(lab_folder, subject="monkey B", strata="object_name")), "V4")
+    assert built.dims == ("presentation", "neuroid") and built.shape == (199, 6)
+    assert built["time_bin"].item() == (70, 170)
+    assert set(built["region"].values) == {"V4"} and set(built["animal"].values) == {"monkey B"}
+    stimuli, repetitions = built["stimulus_id"].values, built["repetition"].values
+    for values, stimulus, repetition in zip(built.values, stimuli, repetitions, strict=True):
         np.testing.assert_array_equal(values, responses[:, names.index(stimulus), repetition])
-    assert list(assembly["object_name"].values) == [f"o{stimulus[1]}" for stimulus in stimuli]
-    assert np.isnan(assembly.values).sum() == 1
-    assert assembly.attrs["stimulus_set_identifier"] == assembly.stimulus_set.identifier
+    assert list(built["object_name"].values) == [f"o{stimulus[1]}" for stimulus in stimuli]
+    assert np.isnan(built.values).sum() == 1
+    assert built.attrs["stimulus_set_identifier"] == built.stimulus_set.identifier
 
 
 def test_averages_skip_missing_repetitions(lab_folder, responses):
     responses[2, 6, 1:] = np.nan
     np.save(lab_folder / "responses.npy", responses)
-    averaged = read_recordings(lab_folder).assembly("V4", average=True)
+    averaged = assembly(read_recordings(lab_folder), "V4", average=True)
     np.testing.assert_allclose(averaged.values, np.nanmean(responses, axis=2).T, rtol=1e-12)
     assert averaged.values[6, 2] == responses[2, 6, 0]

@@ -8,9 +8,10 @@ from brainscore_vision.benchmark_helpers import PrecomputedFeatures
 from brainscore_vision.metrics.internal_consistency.ceiling import InternalConsistency
 from PIL import Image
 
-from brainscore_submission.models import open_model
+from brainscore_submission.models.opening import open_model
 from brainscore_submission.recordings import benchmarks, check, read_recordings, recordings_suite
-from brainscore_submission.scoring import Options, score_suite
+from brainscore_submission.recordings.assembly import assembly, stimulus_set
+from brainscore_submission.scoring.score import Options, score_suite
 
 pytestmark = pytest.mark.real_data
 
@@ -20,8 +21,8 @@ def test_v4_session_is_read_whole(v4_session):
     assert recordings.responses.shape == (50, 640, 10)
     present = (~np.isnan(recordings.responses)).sum(axis=2)
     assert (present.min(), present.max()) == (6, 10)
-    assert recordings.assembly("V4").shape == (present[0].sum(), 50)
-    assert len(recordings.stimulus_set().stimulus_paths) == 640
+    assert assembly(recordings, "V4").shape == (present[0].sum(), 50)
+    assert len(stimulus_set(recordings).stimulus_paths) == 640
 
 
 def test_v4_session_ceiling_is_that_of_its_readme(v4_session):
@@ -36,7 +37,7 @@ def test_v4_session_scores_equal_brain_scores_own_metric(v4_session):
     (build,) = benchmarks(recordings).values()
     pixels = _pixels(recordings)
     score = _score(build(), pixels)
-    target = recordings.assembly("V4", average=True)
+    target = assembly(recordings, "V4", average=True)
     expected = load_metric("pls", crossvalidation_kwargs={"stratification_coord": None})(pixels, target)
     assert float(score.raw) == pytest.approx(float(expected), abs=1e-6)
     assert float(score) == pytest.approx(float(expected) ** 2 / float(score.ceiling), abs=1e-6)
@@ -112,4 +113,4 @@ def test_majaj_hong_reliability_is_that_of_its_readme(area, known, majaj_hong):
 def test_majaj_hong_ceiling_is_brain_scores(area, majaj_hong):
     recordings = read_recordings(majaj_hong)
     benchmark = benchmarks(recordings, "ridge_cv")[f"recordings.majaj_hong.{area}-ridge_cv"]()
-    assert float(benchmark.ceiling) == pytest.approx(float(InternalConsistency()(recordings.assembly(area))), abs=1e-9)
+    assert float(benchmark.ceiling) == pytest.approx(float(InternalConsistency()(assembly(recordings, area))), abs=1e-9)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from brainscore_submission.models import Model
+from brainscore_submission.models.model import Model
 from brainscore_submission.plugin.checkpoint import load_network
 from brainscore_submission.recordings import benchmarks, read_recordings, recordings_suite
-from brainscore_submission.scoring import Options, score_suite
+from brainscore_submission.scoring.score import Options, score_suite
 
 LAYERS = dict.fromkeys(("V1", "V2", "V4", "IT"), "blocks.1.blocks.1.0.norm1")
 

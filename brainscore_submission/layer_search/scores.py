@@ -1,0 +1,280 @@
+"""One layer on one benchmark: scored by the benchmark itself, and kept as one file the moment it exists."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import logging
+import os
+import re
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..engine.images import Recording, Request, Stimulus
+from ..engine.sketch import Sketch
+from ..engine.survey import Candidate
+from ..models.model import Model
+from ..plugin.errors import UserError
+from ..plugin.files import write_whole
+from ..plugin.hooks import LOGITS
+from ..scoring import score as scoring
+from ..scoring.recorded_model import RecordedActivations
+from ..scoring.records import Record, RecordError
+from ..scoring.score import Job
+from ..scoring.suites import Suite
+from ..scoring.uncertainty import carried_over, percentiles, raw_resamples, resampled_over
+
+logger = logging.getLogger(__name__)
+
+N_RESAMPLES = 200
+EXACT = "gram"
+
+
+@dataclass(frozen=True)
+class LayerScore:
+    """A layer's score on a benchmark.
+
+    Parameters
+    ----------
+    record : Record, as `evaluate` writes it; its `engine` says whether the number is exact
+    depth : share of the forward pass done when the layer has fired
+    kinds, shape : of the layer
+    exact : False for a score from a sketch
+    spread : standard deviation of raw r when neuroids and stimuli are drawn anew, None where there are none
+    r : for each split and neuroid, neuroids in the order of their ids; None where the benchmark has none
+    """
+
+    record: Record
+    depth: float
+    kinds: tuple[str, ...]
+    shape: tuple[int, ...]
+    exact: bool
+    spread: float | None = None
+    r: np.ndarray | None = dataclasses.field(default=None, compare=False)
+
+    @property
+    def layer(self) -> str:
+        return self.record.layer
+
+    @property
+    def benchmark(self) -> str:
+        return self.record.benchmark
+
+    @property
+    def signed_score(self) -> float:
+        """Score with the sign of r, which both formulas lose; raw r of an unceiled benchmark."""
+        value = self.record.raw if self.record.score is None else self.record.score
+        return float(np.copysign(value, self.record.raw))
+
+    def write(self, folder: Path) -> Path:
+        """Write to its place under a search's folder; the file appears whole or not at all."""
+        path = score_path(folder, self.benchmark, self.layer, self.exact)
+        fields = {
+            "record": dataclasses.asdict(self.record),
+            "depth": self.depth,
+            "kinds": self.kinds,
+            "shape": self.shape,
+            "exact": self.exact,
+            "spread": self.spread,
+            "r": None if self.r is None else self.r.tolist(),
+        }
+        # NaN is a neuroid's right to an undefined r; Python reads it back.
+        return write_whole(path, json.dumps(fields).encode(), "--results")
+
+    @classmethod
+    def read(cls, path: Path) -> LayerScore | None:
+        """What `write` wrote; None (with a warning) for anything else, to be computed again."""
+        try:
+            fields = json.loads(path.read_text())
+            record = Record(**fields["record"])
+            r = None if fields["r"] is None else np.array(fields["r"], dtype=float)
+            kinds, shape = tuple(fields["kinds"]), tuple(fields["shape"])
+            return cls(record, fields["depth"], kinds, shape, fields["exact"], fields["spread"], r)
+        except (ValueError, KeyError, TypeError, RecordError) as error:
+            logger.warning("scored again: %s: %s", path, error)
+            return None
+
+
+def score_path(folder: Path, benchmark: str, layer: str, exact: bool) -> Path:
+    """Where the score of a layer on a benchmark lies.
+
+    >>> score_path(Path("s"), "demo.V1-pls", "blocks.0.norm1", exact=False).as_posix()
+    's/records/demo.V1-pls/blocks.0.norm1.sketch.json'
+    """
+    benchmark, layer = (re.sub(r"[^\w.+-]+", "-", name) for name in (benchmark, layer))
+    return Path(folder) / "records" / benchmark / f"{layer}{'' if exact else '.sketch'}.json"
+
+
+def applied(sketch: Sketch | None, candidate: Candidate) -> Sketch | None:
+    """The sketch itself if it makes a layer smaller, else None."""
+    return sketch if sketch is not None and sketch.columns < candidate.n_features else None
+
+
+def committed(model: Model, area: str, layer: str) -> Model:
+    """The model with one area, or behaviour, committed to a layer."""
+    card = dataclasses.replace(model.card, behavior_layer=layer)
+    layer_map = {} if area == "behavior" else {area: layer}
+    return dataclasses.replace(model, card=card, layer_map=layer_map, layer_map_name="search")
+
+
+def requests_of(job: Job, model: Model, layer: str) -> list[Request]:
+    """All that a benchmark will ask for, each request with the layer named.
+
+    A benchmark that asks for features asks several times, each time after an answer: it is answered with noise.
+    """
+    asked: list[Request] = []
+
+    def answer(requests: Sequence[Request]) -> Recording:
+        asked.extend(requests)
+        return Recording(matrices={(layer, request.hashes): _noise(request) for request in requests})
+
+    activations = RecordedActivations(model.cache_identifier, answer)
+    candidate = committed(model, job.area, layer).commit(activations)
+    if job.fitted.form != "features":
+        return activations.rehearse(job.fitted.benchmark, candidate, job.fitted.form)
+    activations.form = job.fitted.form
+    with _nothing_kept(), warnings.catch_warnings(action="ignore"):  # of a readout fitted to noise
+        job.fitted.benchmark(candidate)
+    return asked
+
+
+def _noise(request: Request, n_features: int = 5) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(len(request.hashes), n_features)).astype(np.float32)
+
+
+@contextmanager
+def _nothing_kept() -> Iterator[None]:
+    """Brain-Score keeps what some benchmarks (Marques2020) compute of a model: not of noise."""
+    before = os.environ.get("RESULTCACHING_DISABLE")
+    os.environ["RESULTCACHING_DISABLE"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["RESULTCACHING_DISABLE"]
+        else:
+            os.environ["RESULTCACHING_DISABLE"] = before
+
+
+class LayerScorer:
+    """Scores layers of one model on one benchmark.
+
+    Parameters
+    ----------
+    model : Model, of any layer map
+    suite : Suite that the benchmark belongs to
+    job : Job, the benchmark made ready for its engine
+    """
+
+    def __init__(self, model: Model, suite: Suite, job: Job):
+        self.job = job
+        self._model = model
+        self._suite = suite
+        self._origins: dict[str, dict[str, Any]] = {}
+
+    def fingerprint(self, layer: str, sketch: Sketch | None) -> str:
+        """Of everything a score depends on besides the benchmark: a kept score with another one is stale."""
+        facts = [self._origin(self._engine(sketch))["fingerprint"], layer]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+    def _engine(self, sketch: Sketch | None) -> str:
+        if self.job.fitted.form == "features":
+            return self.job.fitted.engine
+        return EXACT if sketch is None else f"gram, sketch of {sketch.columns} columns, seed {sketch.seed}"
+
+    def _origin(self, engine: str) -> dict[str, Any]:
+        """What the records of all layers share, as of an arbitrary layer; looked up once, it takes a while."""
+        if engine not in self._origins:
+            model = committed(self._model, self.job.area, LOGITS)
+            self._origins[engine] = scoring._origin(self.job.identifier, self.job.area, model, self._suite, engine)
+        return self._origins[engine]
+
+    def from_gram(
+        self, candidate: Candidate, stimuli: Sequence[Stimulus], gram: np.ndarray, sketch: Sketch | None = None
+    ) -> LayerScore:
+        """Score a layer from its Gram matrix over the stimuli (each once, by content hash).
+
+        A layer with no more features than a sketch has columns is kept as it is: its number is exact.
+        """
+        sketch = applied(sketch, candidate)
+        hashes = Request(tuple(stimuli)).hashes
+        return self._score(candidate, Recording(grams={(candidate.layer, hashes): gram}), sketch)
+
+    def from_features(self, candidate: Candidate, recording: Recording) -> LayerScore:
+        """Score a layer whose features have been recorded."""
+        return self._score(candidate, recording, None)
+
+    def seconds_on_noise(self, candidate: Candidate, requests: Sequence[Request]) -> float:
+        """How long it takes to score a layer, once the benchmark has its ceiling."""
+        noise = {(candidate.layer, r.hashes): _noise(r, max(5, min(candidate.n_features, 1000))) for r in requests}
+        if self.job.fitted.form == "features":
+            recording = Recording(matrices=noise)
+        else:  # of full rank
+            grams = {key: np.cov(_noise(r, 2 * len(r.hashes))) for key, r in zip(noise, requests, strict=True)}
+            recording = Recording(grams=grams)
+        _ = getattr(self.job.fitted.benchmark, "ceiling", None)
+        with _nothing_kept(), warnings.catch_warnings(action="ignore"):
+            return self._score(candidate, recording, None).record.seconds["scoring"]
+
+    def _score(self, candidate: Candidate, recording: Recording, sketch: Sketch | None) -> LayerScore:
+        started = time.perf_counter()
+        model = committed(self._model, self.job.area, candidate.layer)
+        activations = RecordedActivations(model.cache_identifier, _refuse)
+        activations.recording, activations.form = recording, self.job.fitted.form
+        score = self.job.fitted.benchmark(model.commit(activations))
+        fields = self._origin(self._engine(sketch)) | scoring._numbers(score, self.job)
+        fields |= {
+            "layer": candidate.layer,
+            "fingerprint": self.fingerprint(candidate.layer, sketch),
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        }
+        sidecar = scoring._sidecar(score, self.job.fitted.metric)
+        fields |= self._spread(sidecar, fields)
+        spread = fields.pop("spread")
+        metric = self.job.fitted.metric
+        record = Record(
+            **fields,
+            engine=self._engine(sketch),
+            notes=tuple(metric.predictivity.notes) if metric else (),
+            n_features=candidate.n_features,
+            seconds={"scoring": round(time.perf_counter() - started, 3)},
+        )
+        r = None if sidecar is None else sidecar.r
+        return LayerScore(record, candidate.depth, candidate.kinds, candidate.shape, sketch is None, spread, r)
+
+    def _spread(self, sidecar: Any, fields: dict[str, Any]) -> dict[str, Any]:
+        """Interval of the score and standard deviation of raw r, by drawing neuroids and stimuli anew."""
+        if sidecar is None:
+            return {"spread": None}
+        resamples = raw_resamples(sidecar, n_resamples=N_RESAMPLES)
+        spread = {"spread": float(np.std(resamples))}
+        if fields.get("ceiling") is None:
+            return spread
+        interval = carried_over(*percentiles(resamples), fields["ceiling"], fields["formula"])
+        return spread | {"interval": interval, "interval_over": resampled_over(sidecar)}
+
+
+def _refuse(requests: Sequence[Request]) -> Recording:
+    layers = sorted({layer for request in requests for layer in request.grams | request.features})
+    raise UserError(f"the benchmark asks again for {layers[0]}, of other stimuli than before: it cannot be searched.")
+
+
+def kept_score(
+    folder: Path, scorer: LayerScorer, candidate: Candidate, sketch: Sketch | None = None
+) -> LayerScore | None:
+    """The score that lies in a search's folder, if it is not stale."""
+    sketch = applied(sketch, candidate)
+    path = score_path(folder, scorer.job.identifier, candidate.layer, sketch is None)
+    score = LayerScore.read(path) if path.exists() else None
+    if score is None or score.record.fingerprint != scorer.fingerprint(candidate.layer, sketch):
+        return None
+    return score

@@ -1,0 +1,1 @@
+"""A name that a user types -> a network with five committed layers."""

@@ -1,0 +1,109 @@
+"""Files: whole ones or none, a place that cannot be written is a user error, and what a file's bytes are known by."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from .errors import UserError
+
+
+@contextlib.contextmanager
+def writing_to(path: str | Path, option: str = "-o") -> Iterator[None]:
+    """Turn an error of the file system into one that names the output and the option that gives another.
+
+    Raises
+    ------
+    UserError
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write to {path}: {error.strerror or error}. Give another with {option}.") from error
+
+
+def require_writable(path: str | Path, option: str = "-o") -> None:
+    """See that a file can be written there, before long work; its folder has to be there.
+
+    Raises
+    ------
+    UserError
+    """
+    path = Path(path)
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"there is no folder {path.parent}. Make it first, or write elsewhere.")
+    with writing_to(path, option):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=path.absolute().parent):
+            pass
+
+
+def require_writable_folder(folder: str | Path, option: str) -> None:
+    """Make a folder and see that files can be written into it, before long work.
+
+    Raises
+    ------
+    UserError
+    """
+    with writing_to(folder, option):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+
+
+@contextlib.contextmanager
+def whole_file(path: str | Path, option: str = "-o") -> Iterator[Path]:
+    """A name to write to; it becomes `path` when everything is written, and vanishes if not.
+
+    Raises
+    ------
+    UserError
+    """
+    path = Path(path)
+    require_writable(path, option)
+    # With the process in its name, so that what a kill leaves behind can be told from what is being written.
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part")
+    with writing_to(path, option):
+        try:
+            yield unfinished
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+
+def write_whole(path: str | Path, data: bytes, option: str = "-o") -> Path:
+    """Write a file, on the disk when this returns, or nothing at all; its folder is made.
+
+    Raises
+    ------
+    UserError
+    """
+    path = Path(path)
+    with writing_to(path, option):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path, option) as unfinished, unfinished.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return path
+
+
+def hash_file(path: str | Path) -> tuple[str, str]:
+    """The sha1 and the sha256 of a file, in hex, in one reading."""
+    sha1, sha256 = hashlib.sha1(), hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while chunk := file.read(1 << 20):
+            sha1.update(chunk)
+            sha256.update(chunk)
+    return sha1.hexdigest(), sha256.hexdigest()
+
+
+def file_sha256(path: str | Path) -> str:
+    """The sha256 of a file, in hex."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""Brain-Score as the judge: suites of its benchmarks, scores with how sure they are, records."""

@@ -1,0 +1,172 @@
+"""What a person sees of records: the table, the hierarchy, the published values beside it. And the same as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from ..models.model import Model
+from ..plugin.areas import AREAS, AREAS_AND_BEHAVIOR
+from .hierarchy import Hierarchy, rho_hierarchy
+from .published import CAVEAT, PublishedModel, published_model
+from .records import Record
+from .suites import Suite
+
+
+def summary(model: Model, suite: Suite, records: Sequence[Record]) -> dict[str, Any]:
+    """Everything that `evaluate` has to say, as one JSON-able object."""
+    today = suite.average({record.benchmark: record.score for record in records})
+    then = suite.average({record.benchmark: record.score_2022 for record in records})
+    hierarchy = _hierarchy(today)
+    published = _published(model)
+    return {
+        "model": model.card.identifier,
+        "competition_id": model.card.competition_id,
+        "suite": suite.name,
+        "simulated": suite.simulated,
+        # As recorded: with --rerun never that may have been other weights than the model's.
+        "untrained": any(record.untrained for record in records) if records else bool(model.origin.get("untrained")),
+        "areas": {area: value for area, value in today.items() if area != "average"},
+        "average": today["average"],
+        "areas_2022": {area: value for area, value in then.items() if area != "average"},
+        "average_2022": then["average"],
+        "hierarchy": None if hierarchy is None else dataclasses.asdict(hierarchy),
+        "published_2022": None if published is None else {**published.scores, "average": published.average},
+        "caveat": suite.caveat,
+        "records": [dataclasses.asdict(record) for record in records],
+    }
+
+
+def show(model: Model, suite: Suite, records: Sequence[Record], console: Console) -> None:
+    """Print the table of a suite."""
+    facts = summary(model, suite, records)
+    console.print(
+        Group(
+            Text(_title(model, facts), style="bold"),
+            _benchmark_table(records),
+            *([_area_table(facts)] if any(area in facts["areas"] for area in AREAS_AND_BEHAVIOR) else []),
+            *(Text(line, style="dim") for line in _footnotes(model, suite, records, facts)),
+        )
+    )
+
+
+def model_table(rows: Sequence[tuple[str, str, str, bool, float | None]]) -> Table:
+    """Table of known models: name, identifier, training, whether the weights are here, published average."""
+    table = Table("id", "identifier, training", "weights", "Avg", title="Models")
+    for name, identifier, training, present, average in rows:
+        number = "" if name == identifier else name
+        table.add_row(number, f"{identifier}\n[dim]{training}", "here" if present else "–", _number(average))
+    table.caption = (
+        f"Avg: {CAVEAT}. weights: here, or fetched on first use. Any timm model: --model timm:<name>. "
+        "Calibration of the demo suite: --model demo:ground_truth."
+    )
+    return table
+
+
+def _published(model: Model) -> PublishedModel | None:
+    number = model.card.competition_id
+    return None if number is None else published_model(number)
+
+
+def _title(model: Model, facts: dict[str, Any]) -> str:
+    marks = [mark for mark in ("untrained", "simulated") if facts[mark]]
+    title = f"{model.card.title or model.card.identifier} ({model.card.name}) on suite {facts['suite']}"
+    return title + "".join(f"  [{mark.upper()}]" for mark in marks)
+
+
+def _benchmark_table(records: Sequence[Record]) -> Table:
+    # Sized so that the longest public benchmark id and all numbers stand on one line of 80 columns.
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table.add_column("benchmark", overflow="fold")
+    for column in ("r", "ceiling", "score", "95 %", "2022"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for record in records:
+        table.add_row(record.benchmark, *_cells(record))
+    return table
+
+
+def _cells(record: Record) -> list[str]:
+    if record.status == "no access":
+        return ["", "", "no access", "", ""]
+    interval = "" if record.interval is None else "{:.3f}-{:.3f}".format(*record.interval)
+    score = _with_error(record.score, record.score_error) if record.ceiling is not None else "unceiled"
+    return [_number(record.raw, signed=True), _number(record.ceiling), score, interval, _number(record.score_2022)]
+
+
+def _area_table(facts: dict[str, Any]) -> Table:
+    areas = [area for area in AREAS_AND_BEHAVIOR if area in facts["areas"]]
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for column in ("area scores", *areas, "Avg"):
+        table.add_column(column, justify="left" if column == "area scores" else "right", no_wrap=True)
+    rows = {
+        "today, r²/c": {**facts["areas"], "average": facts["average"]},
+        "2022, (r/c)²": {**facts["areas_2022"], "average": facts["average_2022"]},
+    }
+    if facts["published_2022"]:
+        rows["paper, private data"] = facts["published_2022"]
+    for name, scores in rows.items():
+        average = scores["average"] if areas == list(AREAS_AND_BEHAVIOR) else None  # of the areas shown, or of none
+        table.add_row(name, *(_number(scores.get(area)) for area in areas), _number(average))
+    return table
+
+
+def _footnotes(model: Model, suite: Suite, records: Sequence[Record], facts: dict[str, Any]) -> list[str]:
+    notes = [_hierarchy_line(facts)] if set(AREAS) <= set(facts["areas"]) else []
+    notes += [f"{record.benchmark}: no access, {record.reason}." for record in records if record.reason]
+    published = _published(model)
+    if published is not None:
+        paper = rho_hierarchy(published.scores)
+        notes.append(f"Paper: {CAVEAT}; its ρ is {paper.rho:+.1f}.")
+    notes += [suite.caveat] if suite.caveat else []
+    notes += _layer_lines(records)
+    if facts["untrained"]:
+        seeds = {record.weights["seed"] for record in records if record.untrained} or {model.origin.get("seed")}
+        notes.append(f"UNTRAINED: random weights, seed {', '.join(map(str, sorted(seeds)))}.")
+    if model.origin.get("note"):
+        notes.append(str(model.origin["note"]))
+    notes += [f"{record.benchmark}: {note}" for record in records for note in record.notes]
+    return notes
+
+
+def _layer_lines(records: Sequence[Record]) -> list[str]:
+    areas_of: dict[str, list[str]] = {}
+    for record in records:
+        if record.layer is not None and record.area not in areas_of.setdefault(record.layer, []):
+            areas_of[record.layer].append(record.area)
+    names = {record.layer_map for record in records}
+    lines = [f"{', '.join(areas)}: {layer}" for layer, areas in areas_of.items()]
+    return [f"Layer map {', '.join(sorted(filter(None, names)))}. " + "; ".join(lines) + "."] if lines else []
+
+
+def _hierarchy_line(facts: dict[str, Any]) -> str:
+    hierarchy = facts["hierarchy"]
+    if hierarchy is None:
+        return "ρ-hierarchy: needs a score for each of V1, V2, V4 and IT."
+    if hierarchy["rho"] is None:
+        return f"ρ-hierarchy: undefined, {hierarchy['reason']}."
+    ties = ", ties" if hierarchy["ties"] else ""
+    return (
+        f"ρ-hierarchy (V1 < V2 < V4 < IT): {hierarchy['rho']:+.2f}, exact two-sided p = "
+        f"{hierarchy['p_two_sided']:.3f}{ties}; with four areas p < .05 is impossible."
+    )
+
+
+def _hierarchy(areas: dict[str, float | None]) -> Hierarchy | None:
+    if any(areas.get(area) is None for area in AREAS):
+        return None
+    return rho_hierarchy(areas)
+
+
+def _with_error(value: float | None, error: float | None, signed: bool = False) -> str:
+    number = _number(value, signed)
+    return number if error is None or value is None else f"{number} ±{error:.3f}"
+
+
+def _number(value: float | None, signed: bool = False) -> str:
+    return "–" if value is None else f"{value:{'+' if signed else ''}.3f}"

@@ -1,0 +1,275 @@
+"""How sure a score is: bootstrap over neuroids and stimuli, and the formulas that turn r into a score.
+
+A score is the mean over splits of the median over neuroids of Pearson r, then ceiled. Brain-Score's own
+error (`raw_error`) is the spread over its splits divided by the root of their number. The splits share
+their images and all their neuroids, so it tells how the score moves with the choice of split, not with
+other neuroids or other images; the intervals made here do tell that, and are wider.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..plugin.errors import UserError, suggest
+from .sidecar import Sidecar
+
+LEVEL = 0.95
+N_RESAMPLES = 1000
+
+# c is the ceiling on the scale of r. Brain-Score since January 2026; Brain-Score in 2022 and the paper;
+# behaviour; no ceiling.
+FORMULAS = {
+    "r^2/c": lambda r, c: r**2 / c,
+    "(r/c)^2": lambda r, c: (r / c) ** 2,
+    "r/sqrt(c)": lambda r, c: r / np.sqrt(c),
+    "r": lambda r, c: r,
+}
+TODAY, OF_2022, UNCEILED = "r^2/c", "(r/c)^2", "r"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Raw r of model A minus model B on one benchmark, both resampled over the same draws."""
+
+    difference: float
+    low: float
+    high: float
+    share_positive: float
+    over: str
+
+
+def ceiled(raw, ceiling, formula):
+    """Turn raw r into a score.
+
+    Parameters
+    ----------
+    raw : float or array
+    ceiling : float, ignored by the formula "r"
+    formula : a key of `FORMULAS`
+
+    Examples
+    --------
+    >>> round(ceiled(.7, .8, "r^2/c"), 4), round(ceiled(.7, .8, "(r/c)^2"), 4)
+    (0.6125, 0.7656)
+    """
+    if formula not in FORMULAS:
+        raise UserError(f"unknown formula '{formula}'.{suggest(formula, FORMULAS)}")
+    return FORMULAS[formula](raw, ceiling)
+
+
+def score_interval(sidecar, *, score, score_error, ceiling, formula=TODAY, **options):
+    """The interval a record holds, on the scale of its score, and what it was resampled over.
+
+    Made on r and carried over, so an interval of r that holds 0 gives one of the score that begins at 0.
+    The ceiling is held fixed.
+
+    Parameters
+    ----------
+    sidecar : Sidecar or None
+        With predictions: bootstrap over neuroids and stimuli. With r only: over neuroids. None: normal
+        errors of size `score_error`, Brain-Score's own, which understate.
+    score, score_error, ceiling : float, or None for an unceiled record
+    formula : a key of `FORMULAS`
+    **options : see `raw_resamples`
+
+    Returns
+    -------
+    interval : tuple (low, high), or None without a score
+    over : "neuroids and stimuli", "neuroids", "normal" or None
+
+    Examples
+    --------
+    >>> score_interval(None, score=.61, score_error=.01, ceiling=.8)
+    ((0.5904, 0.6296), 'normal')
+    """
+    if score is None or (sidecar is None and score_error is None):
+        return None, None
+    if sidecar is None:
+        return (round(score - 1.96 * score_error, 12), round(score + 1.96 * score_error, 12)), "normal"
+    low, high = percentiles(raw_resamples(sidecar, **options))
+    return carried_over(low, high, ceiling, formula), resampled_over(sidecar)
+
+
+def carried_over(low, high, ceiling, formula=TODAY) -> tuple[float, float]:
+    """An interval of r as one of the score; squaring folds an interval around 0.
+
+    Examples
+    --------
+    >>> carried_over(-.2, .4, .8, "r^2/c")
+    (0.0, 0.2)
+    """
+    marks = [low, high] + ([0.0] if low < 0 < high else [])
+    scores = [float(ceiled(mark, ceiling, formula)) for mark in marks]
+    return round(min(scores), 12), round(max(scores), 12)
+
+
+def resampled_over(sidecar: Sidecar) -> str:
+    """What the sidecar lets us resample, in words."""
+    return "neuroids and stimuli" if sidecar.has_stimuli else "neuroids"
+
+
+def percentiles(resamples, level=LEVEL) -> tuple[float, float]:
+    """The middle `level` of resamples."""
+    tail = (1 - level) / 2
+    low, high = np.quantile(resamples, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def raw_resamples(sidecar: Sidecar, *, over=None, n_resamples=N_RESAMPLES, seed=0):
+    """Bootstrap of raw r: the mean over splits of the median over neuroids.
+
+    Neuroids are drawn with replacement, and so are stimuli: a stimulus drawn twice counts twice in every
+    test set that holds it. The regression is not fitted again. Draws depend on the ids and the seed alone:
+    two models on one benchmark, and two areas that saw the same images, are resampled together.
+    A stimulus counted twice makes r noisier and so biased; the resamples are therefore moved to have raw r
+    as their mean.
+
+    Parameters
+    ----------
+    sidecar : Sidecar
+    over : "neuroids", "stimuli" or "neuroids and stimuli"; None for all the sidecar holds
+    n_resamples, seed : int
+
+    Returns
+    -------
+    array of shape (n_resamples,)
+    """
+    over = over or resampled_over(sidecar)
+    known = ("neuroids", "stimuli", "neuroids and stimuli")
+    if over not in known:
+        raise UserError(f"cannot resample over '{over}'.{suggest(over, known)}")
+    if "stimuli" in over and not sidecar.has_stimuli:
+        raise UserError("cannot resample over stimuli: the sidecar holds no predictions. Resample neuroids.")
+    chosen = _chosen_neuroids(sidecar, n_resamples, seed) if "neuroids" in over else None
+    counts = _stimulus_counts(sidecar, n_resamples, seed) if "stimuli" in over else None
+    medians = np.stack([_medians(sidecar, split, chosen, counts) for split in range(len(sidecar.r))])
+    resamples = _mean_without_nan(medians)
+    observed = float(_mean_without_nan(median_without_nan(sidecar.r)))
+    shifts = resamples - np.nanmean(resamples)
+    # A resample without a single usable split (a handful of stimuli) says nothing: no shift, still paired.
+    return np.clip(observed + np.nan_to_num(shifts), -1, 1)
+
+
+def _chosen_neuroids(sidecar, n_resamples, seed):
+    """Neuroids of every resample, (n_resamples, n_neuroids)."""
+    n_neuroids = sidecar.r.shape[1]
+    counts = _counts(sidecar.neuroid_id, n_resamples, seed)
+    return np.repeat(np.tile(np.arange(n_neuroids), n_resamples), counts.ravel()).reshape(-1, n_neuroids)
+
+
+def _stimulus_counts(sidecar, n_resamples, seed):
+    """How often every resample holds a stimulus, (n_resamples, n_stimuli)."""
+    ids = sidecar.stimulus_id if sidecar.stimulus_id is not None else np.arange(len(sidecar.target))
+    return _counts(ids, n_resamples, seed)
+
+
+def _counts(ids, n_resamples, seed):
+    names = np.asarray(ids).astype(str)
+    order = np.argsort(names, kind="stable")
+    digest = hashlib.sha256("\0".join(names[order]).encode()).digest()
+    generator = np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
+    counts = np.empty((n_resamples, len(names)), dtype=np.int64)
+    counts[:, order] = generator.multinomial(len(names), np.full(len(names), 1 / len(names)), n_resamples)
+    return counts
+
+
+def _medians(sidecar, split, chosen, counts):
+    """Median r of one split in every resample, (n_resamples,)."""
+    r = sidecar.r[split][None]
+    if counts is not None:
+        test = sidecar.test_index[split]
+        r = weighted_pearson(sidecar.prediction[split], sidecar.target[test], counts[:, test])
+    if chosen is not None:
+        r = np.take_along_axis(np.broadcast_to(r, (len(chosen), r.shape[1])), chosen, axis=1)
+    return median_without_nan(r)
+
+
+def weighted_pearson(prediction, target, weights):
+    """Pearson r of every neuroid under many weightings of the stimuli.
+
+    Parameters
+    ----------
+    prediction, target : arrays of shape (n_stimuli, n_neuroids)
+    weights : array of shape (n_weightings, n_stimuli)
+
+    Returns
+    -------
+    array of shape (n_weightings, n_neuroids), NaN where a weighting leaves no variance
+
+    Examples
+    --------
+    >>> x, y = np.array([[1.], [2.], [4.]]), np.array([[1.], [3.], [2.]])
+    >>> weighted_pearson(x, y, np.ones((1, 3))).round(4).item()
+    0.3273
+    """
+    weights = np.asarray(weights, dtype=float)
+    total = weights.sum(axis=1, keepdims=True)
+    weights = np.divide(weights, total, out=np.full(weights.shape, np.nan), where=total > 0)
+    # Centred first: the moments below would otherwise cancel.
+    x = prediction.astype(float) - prediction.mean(axis=0, dtype=float)
+    y = target.astype(float) - target.mean(axis=0, dtype=float)
+    mean_x, mean_y = weights @ x, weights @ y
+    covariance = weights @ (x * y) - mean_x * mean_y
+    variance_x = weights @ (x * x) - mean_x**2
+    variance_y = weights @ (y * y) - mean_y**2
+    product = variance_x * variance_y
+    enough = (variance_x > 1e-12 * (x * x).mean(axis=0)) & (variance_y > 1e-12 * (y * y).mean(axis=0))
+    r = np.full(product.shape, np.nan)
+    return np.divide(covariance, np.sqrt(np.where(enough, product, 1)), out=r, where=enough)
+
+
+def median_without_nan(values):
+    """Median over the last axis, NaN left out; NaN where nothing is left. As numpy's, without its warning.
+
+    Examples
+    --------
+    >>> median_without_nan(np.array([3., 1., np.nan, 2., 9.])).item()
+    2.5
+    """
+    ordered = np.sort(values, axis=-1)  # NaN comes last
+    count = np.isfinite(ordered).sum(axis=-1)[..., None]
+    low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=-1)
+    high = np.take_along_axis(ordered, np.minimum(count // 2, ordered.shape[-1] - 1), axis=-1)
+    return ((low + high) / 2)[..., 0]
+
+
+def _mean_without_nan(values):
+    """Mean over the first axis, NaN left out; NaN where nothing is left."""
+    count = np.isfinite(values).sum(axis=0)
+    total = np.nansum(values, axis=0)
+    return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
+
+
+def paired_difference(a: Sidecar, b: Sidecar, *, over=None, n_resamples=N_RESAMPLES, seed=0) -> Difference:
+    """Raw r of model A minus model B on the same benchmark, resampled together.
+
+    What the two share (hard images, noisy neuroids) cancels, so the interval is narrower than that of two
+    separate scores.
+
+    Parameters
+    ----------
+    a, b : Sidecar, of the same neuroids in any order, and of the same stimuli where both hold them
+    over : see `raw_resamples`; None for all that both hold
+    n_resamples, seed : int
+
+    Returns
+    -------
+    Difference
+    """
+    if sorted(a.neuroid_id.astype(str)) != sorted(b.neuroid_id.astype(str)):
+        raise UserError("the two models were scored on different neuroids. Compare records of one benchmark.")
+    over = over or (resampled_over(a) if a.has_stimuli and b.has_stimuli else "neuroids")
+    if "stimuli" in over and not _same_stimuli(a, b):
+        raise UserError("the two models were scored on different stimuli. Compare records of one benchmark.")
+    options = {"over": over, "n_resamples": n_resamples, "seed": seed}
+    differences = raw_resamples(a, **options) - raw_resamples(b, **options)
+    low, high = percentiles(differences)
+    share = float(np.mean(differences > 0))
+    return Difference(float(differences.mean()), low, high, share, over)
+
+
+def _same_stimuli(a, b):
+    if a.stimulus_id is None or b.stimulus_id is None:
+        return a.has_stimuli and b.has_stimuli and len(a.target) == len(b.target)
+    return sorted(a.stimulus_id.astype(str)) == sorted(b.stimulus_id.astype(str))
