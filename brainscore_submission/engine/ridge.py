@@ -208,7 +208,7 @@ def ridge_cv(train_gram, cross_gram, targets, alphas, device: str = "cpu", overw
     spectrum = decompose(train_gram, device=device, overwrite=overwrite)
     errors = leave_one_out_errors(spectrum, targets, alphas)
     best = float(alphas[np.argmin(errors)])
-    return _predict(spectrum, cross_gram, targets, best)._replace(errors=errors)
+    return _predict(spectrum, cross_gram, targets, best, errors)
 
 
 def cross_validate(
@@ -303,7 +303,7 @@ def leave_one_out_errors(spectrum: Spectrum, targets, alphas) -> np.ndarray:
     return (torch.cat(errors) / (n_train * n_targets)).cpu().numpy()
 
 
-def _predict(spectrum: Spectrum, cross_gram, targets: np.ndarray, alpha: float) -> RidgePrediction:
+def _predict(spectrum: Spectrum, cross_gram, targets: np.ndarray, alpha: float, errors=None) -> RidgePrediction:
     eigenvalues, eigenvectors = spectrum
     mean = targets.mean(axis=0)
     projected = eigenvectors.mT @ torch.from_numpy(targets - mean).to(eigenvectors)
@@ -311,7 +311,7 @@ def _predict(spectrum: Spectrum, cross_gram, targets: np.ndarray, alpha: float) 
     # where an eigenvalue is 0, the training features have no extent, and no test stimulus reaches out of it
     weights = torch.where(eigenvalues > 0, 1 / (eigenvalues + alpha), 0.0)
     prediction = (reached * weights) @ projected
-    return RidgePrediction(prediction.cpu().numpy() + mean, alpha)
+    return RidgePrediction(prediction.cpu().numpy() + mean, alpha, errors)
 
 
 def _eigh(gram: np.ndarray, device: str) -> tuple[torch.Tensor, torch.Tensor]:

@@ -39,7 +39,7 @@ class Means(NamedTuple):
 
     def of(self, stimuli) -> Means:
         """Those of some stimuli, to go with K of the same rows and columns; m stays the mean over all."""
-        return self._replace(feature_sum=self.feature_sum[stimuli], offset=self.offset[stimuli])
+        return Means(self.feature_sum[stimuli], self.offset[stimuli], self.squared, self.n_features)
 
 
 class MeanProducts:
