@@ -94,17 +94,20 @@ class TrainTestProducts:
 
         Parameters
         ----------
-        train_columns : array or CPU Tensor of shape (n_train, n_chunk)
-        test_columns : array or CPU Tensor of shape (n_test, n_chunk), the same features
+        train_columns : floating array or CPU Tensor of shape (n_train, n_chunk)
+        test_columns : floating array or CPU Tensor of shape (n_test, n_chunk), the same features
         """
-        train, test = (np.asarray(columns, dtype=np.float64) for columns in (train_columns, test_columns))
+        train, test = (
+            columns.detach().double().numpy() if isinstance(columns, torch.Tensor) else columns
+            for columns in (train_columns, test_columns)
+        )
         if train.shape[:1] + test.shape[:1] != self._test.shape[::-1] or train.shape[1:] != test.shape[1:]:
             raise UserError(
                 f"expected columns of shape ({len(self._train)}, n) and ({len(self._test)}, n), got {train.shape} and "
                 f"{test.shape}"
             )
-        mean = train.mean(axis=0)
-        train, test = train - mean, test - mean
+        mean = train.mean(axis=0, dtype=np.float64)
+        train, test = train - mean, test - mean  # float64, as the mean is
         for start in range(0, len(train), TILE):
             rows = slice(start, start + TILE)
             for column in range(0, start + 1, TILE):

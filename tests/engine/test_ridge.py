@@ -155,16 +155,24 @@ def test_products_around_any_origin_will_do(origin):
     assert np.allclose(cross_gram, around_train[test] @ around_train[train].T, atol=1e-9)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_features_in_chunks_and_tiles_give_the_same_products(monkeypatch, dtype):
+KINDS = {
+    "float32": lambda features: features.astype(np.float32),
+    "float64": lambda features: features,
+    "bfloat16 tensor": lambda features: torch.from_numpy(features).bfloat16(),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_features_in_chunks_and_tiles_give_the_same_products(monkeypatch, kind):
     monkeypatch.setattr(module, "TILE", 16)
     features, _, train, test = make_data()
-    features = features.astype(dtype)
+    features = KINDS[kind](features)
     products = TrainTestProducts(len(train), len(test))
     for start in range(0, features.shape[1], 64):
         products.add(features[train, start : start + 64], features[test, start : start + 64])
     train_gram, cross_gram = products.result()
-    around_train = features.astype(float) - features[train].astype(float).mean(axis=0)
+    exact = torch.as_tensor(features).double().numpy()
+    around_train = exact - exact[train].mean(axis=0)
     assert np.allclose(train_gram, around_train[train] @ around_train[train].T, rtol=1e-12, atol=1e-10)
     assert np.allclose(cross_gram, around_train[test] @ around_train[train].T, rtol=1e-12, atol=1e-10)
     assert np.array_equal(train_gram, train_gram.T)
