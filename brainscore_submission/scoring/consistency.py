@@ -12,6 +12,7 @@ import copy
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import joblib
 import numpy as np
 import pandas as pd
 import scipy.stats
@@ -118,11 +119,12 @@ def array_ceilings() -> Iterator[None]:
     """While this lasts, every internal consistency that Brain-Score computes in this process goes through arrays.
 
     For benchmarks that make their ceilers on the way, or hide them in their parts: sessions, time bins, filters of
-    neuroids.
+    neuroids. Time bins, which Brain-Score gives to other processes, stay in this one, as threads.
     """
     InternalConsistency.__call__ = internal_consistency
     try:
-        yield
+        with joblib.parallel_config(backend="threading"):
+            yield
     finally:
         # not what was there before: of two threads, the last to leave would put the first one's back
         InternalConsistency.__call__ = _BRAINSCORE_CALL

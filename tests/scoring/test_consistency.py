@@ -1,9 +1,10 @@
 """Promise of consistency.py: Brain-Score's ceiling, error and raw to the last bit, and Brain-Score's code where not."""
 
+import joblib
 import numpy as np
 import pytest
 import xarray as xr
-from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
+from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly, walk_coords
 from brainscore_vision import load_ceiling
 from brainscore_vision.benchmarks import BenchmarkBase
 from brainscore_vision.metrics.internal_consistency import ceiling as brainscore
@@ -201,6 +202,27 @@ def test_a_benchmark_s_copy_has_the_same_ceiling_and_the_benchmark_keeps_its_own
     assert_same_score(fast._ceiling_func(), theirs)
     with pytest.raises(AssertionError, match="loop ran"):
         ceiling_func()
+
+
+@pytest.mark.filterwarnings("ignore:unique with argument that is not:FutureWarning")  # xarray 2022.3 on pandas 2.3
+def test_each_time_bin_has_brainscores_ceiling(no_loops):
+    bins = [make_responses(n_repetitions=20, seed=0).values + seed for seed in range(3)]
+    flat = make_responses(n_repetitions=20, seed=0)
+    rng = np.random.default_rng(5)
+    responses = NeuroidAssembly(
+        np.stack(bins, axis=-1) + rng.normal(size=(*flat.shape, 3)),
+        coords={name: (dims, values) for name, dims, values in walk_coords(flat)}
+        | {"time_bin_start": ("time_bin", [70, 80, 90]), "time_bin_end": ("time_bin", [80, 90, 100])},
+        dims=["presentation", "neuroid", "time_bin"],
+    )
+    ceiler = load_ceiling("internal_consistency_temporal")
+    with joblib.parallel_config(backend="threading"):
+        theirs = ceiler(responses)
+    no_loops()
+    with array_ceilings():
+        ours = ceiler(responses)
+    assert ours.sizes == {"time_bin": 3}
+    assert_same_score(ours, theirs)
 
 
 def test_brainscores_ceiler_is_itself_again_after_an_error():
