@@ -20,7 +20,7 @@ from brainscore_core.supported_data_standards.brainio.assemblies import Behavior
 from brainscore_vision import load_ceiling, load_metric
 from brainscore_vision.metrics.regression_correlation.metric import ALPHA_LIST, DualRidgeCVRegression
 
-from brainscore_submission.engine.ridge import TrainTestProducts, ridge_cv
+from brainscore_submission.engine.ridge import TrainTestProducts, predict, ridge_cv
 from brainscore_submission.scoring.consistency import ArrayConsistency
 from brainscore_submission.scoring.i2n import ArrayI2n
 
@@ -82,9 +82,10 @@ def ridge(options) -> None:
             for chunk in chunks():
                 products.add(chunk[:n_train], chunk[n_train:])
             print(f"    products {time.perf_counter() - start:.1f} s")
-            fit = ridge_cv(*products.result(), targets, ALPHA_LIST, overwrite=True)
+            train_gram, cross_gram = products.result()
+            fit = ridge_cv(train_gram, targets, ALPHA_LIST, overwrite=True)
             print(f"    alpha {fit.alpha:g}, peak memory of this process {peak_gb():.1f} GB")
-            return [fit.alpha, *fit.prediction.ravel()]
+            return [fit.alpha, *predict(fit, cross_gram).ravel()]
 
         def brainscore():
             features = np.concatenate([np.array(chunk) for chunk in chunks()], axis=1)

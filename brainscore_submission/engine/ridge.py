@@ -31,17 +31,19 @@ COLUMNS = 1024  # columns of a product that several penalties share
 LARGE = 10_000  # from here on eigenvectors in 2/3 of the memory, at about half the speed
 
 
-class RidgePrediction(NamedTuple):
-    """What a fit predicts for the test stimuli.
+class RidgeFit(NamedTuple):
+    """Ridge in its dual form: what is needed to predict, whatever the features.
 
     Parameters
     ----------
-    prediction : ndarray of shape (n_test, n_targets), float64
+    weights : ndarray of shape (n_train, n_targets), (K + alpha I)⁻¹ (Y - mean Y)
+    intercept : ndarray of shape (n_targets,), mean Y
     alpha : float, the penalty
     errors : ndarray of shape (n_alphas,), mean squared leave-one-out error of each penalty; None if there was one only
     """
 
-    prediction: np.ndarray
+    weights: np.ndarray
+    intercept: np.ndarray
     alpha: float
     errors: np.ndarray | None = None
 
@@ -155,15 +157,12 @@ def train_test_products(products: np.ndarray, train, test) -> tuple[np.ndarray, 
     return train_gram, cross_gram
 
 
-def ridge(train_gram, cross_gram, targets, alpha: float = 1.0) -> RidgePrediction:
+def ridge(train_gram, targets, alpha: float = 1.0) -> RidgeFit:
     """Ridge regression with a given penalty and an intercept: `Ridge(alpha)`, `DualRidgeRegression(alpha)`.
-
-    C (K + alpha I)⁻¹ (Y - mean Y) + mean Y
 
     Parameters
     ----------
     train_gram : ndarray of shape (n_train, n_train), K
-    cross_gram : ndarray of shape (n_test, n_train), C
     targets : ndarray of shape (n_train, n_targets)
     alpha : float, above 0
 
@@ -172,18 +171,18 @@ def ridge(train_gram, cross_gram, targets, alpha: float = 1.0) -> RidgePredictio
     scikit-learn's `Ridge` computes in float32 when the features are float32; its predictions then differ from these by
     its own rounding. The dual forms and `RidgeCV` are float64 always.
     """
-    targets, (alpha,) = _checked(train_gram, cross_gram, targets, [alpha])
-    mean = targets.mean(axis=0)
+    targets, (alpha,) = _checked(train_gram, targets, [alpha])
+    intercept = targets.mean(axis=0)
     if alpha < len(train_gram) * np.finfo(np.float64).eps * np.trace(train_gram):
         # the rounding errors of K outweigh the penalty where K's own eigenvalues are 0
-        return _predict(decompose(train_gram), cross_gram, targets, alpha)
+        return RidgeFit(_weights(decompose(train_gram), targets, alpha), intercept, alpha)
     penalised = np.array(train_gram, dtype=np.float64)
     penalised[np.diag_indices_from(penalised)] += alpha
-    weights = scipy.linalg.solve(penalised, targets - mean, assume_a="pos", overwrite_a=True, check_finite=False)
-    return RidgePrediction(cross_gram @ weights + mean, alpha)
+    weights = scipy.linalg.solve(penalised, targets - intercept, assume_a="pos", overwrite_a=True, check_finite=False)
+    return RidgeFit(weights, intercept, alpha)
 
 
-def ridge_cv(train_gram, cross_gram, targets, alphas, device: str = "cpu", overwrite: bool = False) -> RidgePrediction:
+def ridge_cv(train_gram, targets, alphas, device: str = "cpu", overwrite: bool = False) -> RidgeFit:
     """Ridge regression with one penalty of several, chosen by leave-one-out error over all targets together.
 
     `RidgeCV(alphas)` and `DualRidgeCVRegression(alphas)`: scoring None, any gcv_mode, with an intercept, one penalty
@@ -192,7 +191,6 @@ def ridge_cv(train_gram, cross_gram, targets, alphas, device: str = "cpu", overw
     Parameters
     ----------
     train_gram : ndarray of shape (n_train, n_train), K
-    cross_gram : ndarray of shape (n_test, n_train), C
     targets : ndarray of shape (n_train, n_targets)
     alphas : sequence of float, above 0; of equally good ones the first is taken
     device : "cpu" or "cuda[:i]", where the products run; float64 on both
@@ -207,11 +205,27 @@ def ridge_cv(train_gram, cross_gram, targets, alphas, device: str = "cpu", overw
     Where two penalties are so small beside all eigenvalues that their errors differ by rounding only, scikit-learn's
     choice between them is chance, and so is this one; the predictions are the same.
     """
-    targets, alphas = _checked(train_gram, cross_gram, targets, alphas)
+    targets, alphas = _checked(train_gram, targets, alphas)
     spectrum = decompose(train_gram, device=device, overwrite=overwrite)
     errors = leave_one_out_errors(spectrum, targets, alphas)
     best = float(alphas[np.argmin(errors)])
-    return _predict(spectrum, cross_gram, targets, best, errors)
+    return RidgeFit(_weights(spectrum, targets, best), targets.mean(axis=0), best, errors)
+
+
+def predict(fit: RidgeFit, cross_gram) -> np.ndarray:
+    """C (K + alpha I)⁻¹ (Y - mean Y) + mean Y.
+
+    Parameters
+    ----------
+    cross_gram : ndarray of shape (n_test, n_train), C
+
+    Returns
+    -------
+    ndarray of shape (n_test, n_targets), float64
+    """
+    if cross_gram.ndim != 2 or cross_gram.shape[1] != len(fit.weights):
+        raise UserError(f"expected products of shape (n_test, {len(fit.weights)}), got {cross_gram.shape}")
+    return cross_gram @ fit.weights + fit.intercept
 
 
 def cross_validate(
@@ -231,14 +245,16 @@ def cross_validate(
     predictions : list of n_splits arrays of shape (n_test, n_targets)
     alphas : ndarray of shape (n_splits,), the penalties used
     """
-    fits = []
+    predictions, penalties = [], []
     for train, test in splits:
         train_gram, cross_gram = train_test_products(products, train, test)
         if np.ndim(alphas):
-            fits.append(ridge_cv(train_gram, cross_gram, targets[train], alphas, device, overwrite=True))
+            fit = ridge_cv(train_gram, targets[train], alphas, device, overwrite=True)
         else:
-            fits.append(ridge(train_gram, cross_gram, targets[train], alphas))
-    return [fit.prediction for fit in fits], np.array([fit.alpha for fit in fits])
+            fit = ridge(train_gram, targets[train], alphas)
+        predictions.append(predict(fit, cross_gram))
+        penalties.append(fit.alpha)
+    return predictions, np.array(penalties)
 
 
 def decompose(train_gram, device: str = "cpu", overwrite: bool = False) -> Spectrum:
@@ -306,15 +322,12 @@ def leave_one_out_errors(spectrum: Spectrum, targets, alphas) -> np.ndarray:
     return (torch.cat(errors) / (n_train * n_targets)).cpu().numpy()
 
 
-def _predict(spectrum: Spectrum, cross_gram, targets: np.ndarray, alpha: float, errors=None) -> RidgePrediction:
+def _weights(spectrum: Spectrum, targets: np.ndarray, alpha: float) -> np.ndarray:
     eigenvalues, eigenvectors = spectrum
-    mean = targets.mean(axis=0)
-    projected = eigenvectors.mT @ torch.from_numpy(targets - mean).to(eigenvectors)
-    reached = torch.from_numpy(np.ascontiguousarray(cross_gram, dtype=np.float64)).to(eigenvectors) @ eigenvectors
-    # where an eigenvalue is 0, the training features have no extent, and no test stimulus reaches out of it
-    weights = torch.where(eigenvalues > 0, 1 / (eigenvalues + alpha), 0.0)
-    prediction = (reached * weights) @ projected
-    return RidgePrediction(prediction.cpu().numpy() + mean, alpha, errors)
+    projected = eigenvectors.mT @ torch.from_numpy(targets - targets.mean(axis=0)).to(eigenvectors)
+    # where an eigenvalue is 0, the training features have no extent, and no stimulus reaches out of it
+    shrunk = torch.where(eigenvalues > 0, 1 / (eigenvalues + alpha), 0.0)
+    return (eigenvectors @ (shrunk[:, None] * projected)).cpu().numpy()
 
 
 def _eigh(gram: np.ndarray, device: str) -> tuple[torch.Tensor, torch.Tensor]:
@@ -331,7 +344,7 @@ def _row_blocks(n_rows: int, n_columns: int) -> list[slice]:
     return [slice(start, min(start + height, n_rows)) for start in range(0, n_rows, height)]
 
 
-def _checked(train_gram, cross_gram, targets, alphas) -> tuple[np.ndarray, np.ndarray]:
+def _checked(train_gram, targets, alphas) -> tuple[np.ndarray, np.ndarray]:
     targets, alphas = np.asarray(targets, dtype=np.float64), np.asarray(alphas, dtype=np.float64)
     n_train = len(train_gram)
     if train_gram.shape != (n_train, n_train) or targets.ndim != 2 or len(targets) != n_train or n_train < 2:
@@ -339,15 +352,13 @@ def _checked(train_gram, cross_gram, targets, alphas) -> tuple[np.ndarray, np.nd
             f"expected K of shape (n, n) and targets of shape (n, n_targets) with n of 2 or more, got "
             f"{train_gram.shape} and {targets.shape}"
         )
-    if cross_gram.ndim != 2 or cross_gram.shape[1] != n_train:
-        raise UserError(f"expected products of shape (n_test, {n_train}), got {cross_gram.shape}")
     finite = np.isfinite(targets).all(axis=0)
     if not finite.all():
         raise UserError(
             f"the responses to be predicted hold NaN or infinity, first in target {np.argmin(finite)}: leave out the "
             "stimuli or neuroids without responses"
         )
-    if not np.isfinite(np.diagonal(train_gram)).all() or not np.isfinite(cross_gram).all():
+    if not np.isfinite(np.diagonal(train_gram)).all():
         raise UserError("the inner products hold NaN or infinity: so did the features; check weights and precision")
     if alphas.ndim != 1 or len(alphas) == 0 or not (alphas > 0).all():
         raise UserError(f"penalties must be above 0, got {alphas.tolist()}")

@@ -26,6 +26,7 @@ from brainscore_submission.engine.ridge import (
     TrainTestProducts,
     cross_validate,
     leave_one_out_errors,
+    predict,
     ridge,
     ridge_cv,
     train_test_products,
@@ -61,8 +62,9 @@ def test_fixed_penalty(name, n_features, alpha):
     features, targets, train, test = make_data(n_features=n_features)
     judge = JUDGES[name](alpha)
     judge.fit(features[train], targets[train])
-    fit = ridge(*train_test_products(centred(features), train, test), targets[train], alpha)
-    assert np.abs(fit.prediction - judge.predict(features[test])).max() < 1e-8
+    train_gram, cross_gram = train_test_products(centred(features), train, test)
+    prediction = predict(ridge(train_gram, targets[train], alpha), cross_gram)
+    assert np.abs(prediction - judge.predict(features[test])).max() < 1e-8
 
 
 ALPHAS = {"Brain-Score's list": ALPHA_LIST, "Gifford2022": REDUCED_ALPHA_LIST, "LAION": LAION_ALPHA_LIST}
@@ -75,9 +77,10 @@ def test_penalty_is_chosen_as_by_the_judge(judge, alphas, noise):
     features, targets, train, test = make_data(noise=noise)
     judge = judge(alphas=ALPHAS[alphas])
     judge.fit(features[train], targets[train])
-    fit = ridge_cv(*train_test_products(centred(features), train, test), targets[train], ALPHAS[alphas])
+    train_gram, cross_gram = train_test_products(centred(features), train, test)
+    fit = ridge_cv(train_gram, targets[train], ALPHAS[alphas])
     assert fit.alpha == judge.alpha_
-    assert np.abs(fit.prediction - judge.predict(features[test])).max() < 1e-8
+    assert np.abs(predict(fit, cross_gram) - judge.predict(features[test])).max() < 1e-8
 
 
 @pytest.mark.parametrize("mode", ["eigen", "svd"])
@@ -88,10 +91,10 @@ def test_leave_one_out_errors_are_scikit_learns(mode, n_features, n_targets):
     alphas = [0.1, 1.0, 10.0, 1e3]
     judge = RidgeCV(alphas=alphas, gcv_mode=mode, store_cv_results=True).fit(features[train], targets[train])
     train_gram, cross_gram = train_test_products(centred(features), train, test)
-    fit = ridge_cv(train_gram, cross_gram, targets[train], alphas)
+    fit = ridge_cv(train_gram, targets[train], alphas)
     assert fit.errors == pytest.approx(judge.cv_results_.mean(axis=(0, 1)), rel=1e-9)
     assert fit.alpha == judge.alpha_
-    assert np.abs(fit.prediction - judge.predict(features[test])).max() < 1e-8
+    assert np.abs(predict(fit, cross_gram) - judge.predict(features[test])).max() < 1e-8
 
 
 def test_leave_one_out_error_is_the_error_at_a_stimulus_left_out():
@@ -110,26 +113,28 @@ def test_leave_one_out_error_is_the_error_at_a_stimulus_left_out():
 def test_stimuli_shown_twice_and_features_of_low_rank():
     features, targets, train, test = make_data(n_train=60)
     features[30:60] = features[:30]  # eigenvalues of 0 beside that of the constant vector
+    train_gram, cross_gram = train_test_products(centred(features), train, test)
     for alphas in ([0.01, 1.0, 100.0], [1e4]):
         judge = RidgeCV(alphas=alphas).fit(features[train], targets[train])
-        fit = ridge_cv(*train_test_products(centred(features), train, test), targets[train], alphas)
+        fit = ridge_cv(train_gram, targets[train], alphas)
         assert fit.alpha == judge.alpha_
-        assert np.abs(fit.prediction - judge.predict(features[test])).max() < 1e-8
+        assert np.abs(predict(fit, cross_gram) - judge.predict(features[test])).max() < 1e-8
 
 
 def test_of_equally_good_penalties_the_first_is_taken():
     features, targets, train, test = make_data()
-    products = train_test_products(np.zeros((62, 62)), train, test)  # no feature varies: every penalty is as good
-    assert ridge_cv(*products, targets[train], [4.0, 1.0, 2.0]).alpha == 4.0
+    no_feature_varies = np.zeros((50, 50))
+    assert ridge_cv(no_feature_varies, targets[train], [4.0, 1.0, 2.0]).alpha == 4.0
     judge = RidgeCV(alphas=[4.0, 1.0, 2.0]).fit(np.zeros_like(features[train]), targets[train])
     assert judge.alpha_ == 4.0
 
 
 def test_a_penalty_below_the_rounding_errors_is_fitted_all_the_same():
     features, targets, train, test = make_data(n_features=20)
-    fit = ridge(*train_test_products(centred(features), train, test), targets[train], alpha=1e-14)
+    train_gram, cross_gram = train_test_products(centred(features), train, test)
+    fit = ridge(train_gram, targets[train], alpha=1e-14)
     judge = Ridge(alpha=1e-14, solver="svd").fit(features[train], targets[train])
-    assert np.abs(fit.prediction - judge.predict(features[test])).max() < 1e-8
+    assert np.abs(predict(fit, cross_gram) - judge.predict(features[test])).max() < 1e-8
 
 
 @pytest.mark.gpu
@@ -137,11 +142,11 @@ def test_a_penalty_below_the_rounding_errors_is_fitted_all_the_same():
 @pytest.mark.parametrize("n_targets", [7, 90])
 def test_gpu_agrees_with_cpu(n_targets):
     features, targets, train, test = make_data(n_targets=n_targets)
-    products = train_test_products(centred(features), train, test)
-    cpu = ridge_cv(*products, targets[train], ALPHA_LIST)
-    gpu = ridge_cv(*products, targets[train], ALPHA_LIST, device="cuda")
+    train_gram, cross_gram = train_test_products(centred(features), train, test)
+    cpu = ridge_cv(train_gram, targets[train], ALPHA_LIST)
+    gpu = ridge_cv(train_gram, targets[train], ALPHA_LIST, device="cuda")
     assert gpu.alpha == cpu.alpha
-    assert np.abs(gpu.prediction - cpu.prediction).max() < 1e-9
+    assert np.abs(predict(gpu, cross_gram) - predict(cpu, cross_gram)).max() < 1e-9
 
 
 @pytest.mark.parametrize("origin", ["none", "mean of all", "mean of the test stimuli"])
@@ -180,25 +185,25 @@ def test_features_in_chunks_and_tiles_give_the_same_products(monkeypatch, kind):
 
 def test_blocks_of_rows_and_the_large_decomposition_change_nothing(monkeypatch):
     features, targets, train, test = make_data()
-    products = train_test_products(centred(features), train, test)
-    whole = ridge_cv(*products, targets[train], ALPHA_LIST)
+    train_gram, _ = train_test_products(centred(features), train, test)
+    whole = ridge_cv(train_gram, targets[train], ALPHA_LIST)
     monkeypatch.setattr(module, "BLOCK_BYTES", 8 * 50 * 7)  # seven rows
     monkeypatch.setattr(module, "LARGE", 0)
-    blocks = ridge_cv(*products, targets[train], ALPHA_LIST)
+    blocks = ridge_cv(train_gram, targets[train], ALPHA_LIST)
     assert blocks.alpha == whole.alpha
-    assert np.allclose(blocks.prediction, whole.prediction, atol=1e-10)
+    assert np.allclose(blocks.weights, whole.weights, rtol=1e-9)
     assert np.allclose(blocks.errors, whole.errors, rtol=1e-10)
 
 
 def test_gram_matrix_is_kept_unless_it_may_be_overwritten():
     features, targets, train, test = make_data()
-    train_gram, cross_gram = train_test_products(centred(features), train, test)
+    train_gram, _ = train_test_products(centred(features), train, test)
     before = train_gram.copy()
-    fit = ridge_cv(train_gram, cross_gram, targets[train], [1.0, 10.0])
-    ridge(train_gram, cross_gram, targets[train])
+    fit = ridge_cv(train_gram, targets[train], [1.0, 10.0])
+    ridge(train_gram, targets[train])
     assert np.array_equal(train_gram, before)
-    again = ridge_cv(train_gram, cross_gram, targets[train], [1.0, 10.0], overwrite=True)
-    assert np.array_equal(again.prediction, fit.prediction)
+    again = ridge_cv(train_gram, targets[train], [1.0, 10.0], overwrite=True)
+    assert np.array_equal(again.weights, fit.weights)
 
 
 def assembly(values, columns="neuroid_id"):
@@ -246,9 +251,10 @@ def test_brainscores_train_test_metric():
         target_train=assembly(targets[train]),
         target_test=assembly(targets[test]),
     )
-    fit = ridge_cv(*train_test_products(centred(features), train, test), targets[train], ALPHA_LIST)
+    train_gram, cross_gram = train_test_products(centred(features), train, test)
+    fit = ridge_cv(train_gram, targets[train], ALPHA_LIST)
     assert fit.alpha == score.raw.attrs["alpha"]
-    r = [np.corrcoef(p, t)[0, 1] for p, t in zip(fit.prediction.T, targets[test].T, strict=True)]
+    r = [np.corrcoef(p, t)[0, 1] for p, t in zip(predict(fit, cross_gram).T, targets[test].T, strict=True)]
     assert np.median(r) == pytest.approx(float(score), abs=1e-10)
 
 
@@ -258,19 +264,22 @@ def test_brainscores_train_test_metric():
         ({"targets": np.full((50, 7), np.nan)}, "NaN or infinity, first in target 0"),
         ({"targets": np.zeros((49, 7))}, r"expected K of shape \(n, n\)"),
         ({"train_gram": np.full((50, 50), np.nan)}, "inner products hold NaN"),
-        ({"cross_gram": np.zeros((12, 49))}, r"expected products of shape \(n_test, 50\)"),
         ({"alphas": [1.0, 0.0]}, "penalties must be above 0"),
     ],
 )
 def test_what_cannot_be_fitted_is_said(change, message):
     given = {
         "train_gram": np.zeros((50, 50)),
-        "cross_gram": np.zeros((12, 50)),
         "targets": np.zeros((50, 7)),
         "alphas": [1.0, 2.0],
     }
     with pytest.raises(UserError, match=message):
         ridge_cv(**given | change)
+
+
+def test_products_with_other_training_stimuli_are_refused():
+    with pytest.raises(UserError, match=r"expected products of shape \(n_test, 4\), got \(2, 3\)"):
+        predict(ridge(np.zeros((4, 4)), np.ones((4, 1))), np.zeros((2, 3)))
 
 
 def test_chunks_of_other_sizes_are_refused():
