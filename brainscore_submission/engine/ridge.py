@@ -182,7 +182,7 @@ def ridge(train_gram, targets, alpha: float = 1.0) -> RidgeFit:
     return RidgeFit(weights, intercept, alpha)
 
 
-def ridge_cv(train_gram, targets, alphas, device: str = "cpu", overwrite: bool = False) -> RidgeFit:
+def ridge_cv(train, targets, alphas, device: str = "cpu", overwrite: bool = False) -> RidgeFit:
     """Ridge regression with one penalty of several, chosen by leave-one-out error over all targets together.
 
     `RidgeCV(alphas)` and `DualRidgeCVRegression(alphas)`: scoring None, any gcv_mode, with an intercept, one penalty
@@ -190,23 +190,23 @@ def ridge_cv(train_gram, targets, alphas, device: str = "cpu", overwrite: bool =
 
     Parameters
     ----------
-    train_gram : ndarray of shape (n_train, n_train), K
+    train : K, of shape (n_train, n_train), or its `Spectrum`, where several subjects saw the same training stimuli
     targets : ndarray of shape (n_train, n_targets)
     alphas : sequence of float, above 0; of equally good ones the first is taken
     device : "cpu" or "cuda[:i]", where the products run; float64 on both
-    overwrite : whether `train_gram` may be destroyed
+    overwrite : whether K may be destroyed
 
     Notes
     -----
-    Memory in bytes beside `train_gram` and `targets`: 8 n_train² (16 n_train² below 10,000 training stimuli, where the
+    Memory in bytes beside K and `targets`: 8 n_train² (16 n_train² below 10,000 training stimuli, where the
     faster decomposition is used), once more 8 n_train² unless `overwrite`, and 24 n_train max(1024, min(n_targets,
     n_train)). Papale2025, 22,248 training images and 1,000 targets: 4.0 + .5 GB beside the 4.0 GB of K itself.
 
     Where two penalties are so small beside all eigenvalues that their errors differ by rounding only, scikit-learn's
     choice between them is chance, and so is this one; the predictions are the same.
     """
-    targets, alphas = _checked(train_gram, targets, alphas)
-    spectrum = decompose(train_gram, device=device, overwrite=overwrite)
+    targets, alphas = _checked(train, targets, alphas)
+    spectrum = train if isinstance(train, Spectrum) else decompose(train, device=device, overwrite=overwrite)
     errors = leave_one_out_errors(spectrum, targets, alphas)
     best = float(alphas[np.argmin(errors)])
     return RidgeFit(_weights(spectrum, targets, best), targets.mean(axis=0), best, errors)
@@ -344,13 +344,14 @@ def _row_blocks(n_rows: int, n_columns: int) -> list[slice]:
     return [slice(start, min(start + height, n_rows)) for start in range(0, n_rows, height)]
 
 
-def _checked(train_gram, targets, alphas) -> tuple[np.ndarray, np.ndarray]:
+def _checked(train, targets, alphas) -> tuple[np.ndarray, np.ndarray]:
     targets, alphas = np.asarray(targets, dtype=np.float64), np.asarray(alphas, dtype=np.float64)
-    n_train = len(train_gram)
-    if train_gram.shape != (n_train, n_train) or targets.ndim != 2 or len(targets) != n_train or n_train < 2:
+    gram = train.eigenvectors if isinstance(train, Spectrum) else train
+    n_train = len(gram)
+    if gram.shape != (n_train, n_train) or targets.ndim != 2 or len(targets) != n_train or n_train < 2:
         raise UserError(
             f"expected K of shape (n, n) and targets of shape (n, n_targets) with n of 2 or more, got "
-            f"{train_gram.shape} and {targets.shape}"
+            f"{tuple(gram.shape)} and {targets.shape}"
         )
     finite = np.isfinite(targets).all(axis=0)
     if not finite.all():
@@ -358,7 +359,7 @@ def _checked(train_gram, targets, alphas) -> tuple[np.ndarray, np.ndarray]:
             f"the responses to be predicted hold NaN or infinity, first in target {np.argmin(finite)}: leave out the "
             "stimuli or neuroids without responses"
         )
-    if not np.isfinite(np.diagonal(train_gram)).all():
+    if gram is train and not np.isfinite(np.diagonal(gram)).all():
         raise UserError("the inner products hold NaN or infinity: so did the features; check weights and precision")
     if alphas.ndim != 1 or len(alphas) == 0 or not (alphas > 0).all():
         raise UserError(f"penalties must be above 0, got {alphas.tolist()}")

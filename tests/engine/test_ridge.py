@@ -195,6 +195,16 @@ def test_blocks_of_rows_and_the_large_decomposition_change_nothing(monkeypatch):
     assert np.allclose(blocks.errors, whole.errors, rtol=1e-10)
 
 
+def test_subjects_share_a_decomposition():
+    features, targets, train, test = make_data()
+    train_gram, _ = train_test_products(centred(features), train, test)
+    spectrum = module.decompose(train_gram)
+    for subject in (targets[train, :3], targets[train, 3:]):
+        shared, own = ridge_cv(spectrum, subject, ALPHA_LIST), ridge_cv(train_gram, subject, ALPHA_LIST)
+        assert shared.alpha == own.alpha
+        assert np.array_equal(shared.weights, own.weights)
+
+
 def test_gram_matrix_is_kept_unless_it_may_be_overwritten():
     features, targets, train, test = make_data()
     train_gram, _ = train_test_products(centred(features), train, test)
@@ -263,13 +273,13 @@ def test_brainscores_train_test_metric():
     [
         ({"targets": np.full((50, 7), np.nan)}, "NaN or infinity, first in target 0"),
         ({"targets": np.zeros((49, 7))}, r"expected K of shape \(n, n\)"),
-        ({"train_gram": np.full((50, 50), np.nan)}, "inner products hold NaN"),
+        ({"train": np.full((50, 50), np.nan)}, "inner products hold NaN"),
         ({"alphas": [1.0, 0.0]}, "penalties must be above 0"),
     ],
 )
 def test_what_cannot_be_fitted_is_said(change, message):
     given = {
-        "train_gram": np.zeros((50, 50)),
+        "train": np.zeros((50, 50)),
         "targets": np.zeros((50, 7)),
         "alphas": [1.0, 2.0],
     }
