@@ -14,6 +14,7 @@ import scipy.stats
 import torch
 
 from ..plugin.errors import UserError
+from .gram import surrogate
 
 BLOCK_COLUMNS = 1024  # features that are in float64 at once
 CKA_EPSILON = 1e-12  # Brain-Score adds it to the denominator of the unbiased CKA
@@ -111,10 +112,35 @@ def uncentred_products(gram: np.ndarray, means: Means) -> np.ndarray:
     return gram + (means.offset[:, None] + means.offset[None, :]) + means.squared
 
 
+def feature_centred_products(gram: np.ndarray, means: Means) -> np.ndarray:
+    """Inner products z_i · z_j, where z_i is x_i less its own mean over features.
+
+    z_i · z_j = x_i · x_j - (sum of x_i)(sum of x_j) / n_features
+
+    Parameters
+    ----------
+    gram, means : see `uncentred_products`
+
+    Returns
+    -------
+    ndarray of shape (n_stimuli, n_stimuli), float64; rows and columns of 0 for a stimulus whose features are all the
+    same
+    """
+    # around the mean of all features of the mean stimulus, so that a large common offset costs no digits
+    total = means.feature_sum.mean()
+    deviation = means.feature_sum - total
+    offset = means.offset - deviation * total / means.n_features
+    products = gram - np.outer(deviation, deviation) / means.n_features
+    products += offset[:, None] + offset[None, :] + (means.squared - total**2 / means.n_features)
+    rounding = 1e-13 * (np.abs(gram.diagonal()) + 2 * np.abs(means.offset) + means.squared)
+    constant = products.diagonal() <= rounding
+    products[constant], products[:, constant] = 0, 0
+    return products
+
+
 def rdm(gram: np.ndarray, means: Means) -> np.ndarray:
     """Representational dissimilarity matrix: 1 - Pearson correlation of two stimuli over features.
 
-    With z_i = x_i less its mean over features, z_i · z_j = x_i · x_j - (sum of x_i)(sum of x_j) / n_features.
     Kriegeskorte et al. 2008; Brain-Score's `RDM`, whose values these are to 1e-12.
 
     Parameters
@@ -126,19 +152,31 @@ def rdm(gram: np.ndarray, means: Means) -> np.ndarray:
     ndarray of shape (n_stimuli, n_stimuli), 0 to 2, float64, symmetric, the diagonal 0; NaN in the row and column of a
     stimulus whose features are all the same
     """
-    # around the mean of all features of the mean stimulus, so that a large common offset costs no digits
-    total = means.feature_sum.mean()
-    deviation = means.feature_sum - total
-    offset = means.offset - deviation * total / means.n_features
-    covariance = gram - np.outer(deviation, deviation) / means.n_features
-    covariance += offset[:, None] + offset[None, :] + (means.squared - total**2 / means.n_features)
-    variance = covariance.diagonal()
-    scale = np.abs(gram.diagonal()) + 2 * np.abs(means.offset) + means.squared
-    variance = np.where(variance > 8 * np.finfo(np.float64).eps * scale, variance, np.nan)
-    spread = np.sqrt(variance)
-    dissimilarity = 1 - np.clip(covariance / np.outer(spread, spread), -1, 1)
-    dissimilarity[np.diag_indices_from(dissimilarity)] = np.where(np.isnan(spread), np.nan, 0.0)
+    products = feature_centred_products(gram, means)
+    norm = np.sqrt(products.diagonal())
+    norm[norm == 0] = np.nan
+    dissimilarity = 1 - np.clip(products / np.outer(norm, norm), -1, 1)
+    dissimilarity[np.diag_indices_from(dissimilarity)] = norm * 0
     return dissimilarity
+
+
+def rdm_surrogate(gram: np.ndarray, means: Means) -> np.ndarray:
+    """Few features that have the same RDM, for code that computes the RDM itself.
+
+    With Z Zᵀ the feature-centred products, [Z, -Z] / √2 has the same products, and rows that sum to zero.
+
+    Parameters
+    ----------
+    gram, means : see `uncentred_products`
+
+    Returns
+    -------
+    ndarray of shape (n_stimuli, 2 n_stimuli), float64
+    """
+    products = feature_centred_products(gram, means)
+    half = surrogate(products) / np.sqrt(2)
+    half[products.diagonal() == 0] = 0
+    return np.concatenate([half, -half], axis=1)
 
 
 def rdm_similarity(rdm1: np.ndarray, rdm2: np.ndarray) -> float:

@@ -19,6 +19,7 @@ from brainscore_submission.engine.similarity import (
     odd_one_out,
     rdm,
     rdm_similarity,
+    rdm_surrogate,
     uncentred_products,
 )
 from brainscore_submission.plugin.errors import UserError
@@ -124,6 +125,18 @@ def test_a_stimulus_whose_features_are_all_the_same_has_no_correlation():
     ours = rdm(centred_gram(features), means_of(features))
     assert np.array_equal(np.isnan(ours), np.isnan(theirs))
     assert np.isnan(ours[5]).all()
+
+
+@pytest.mark.parametrize("offset", [0.0, 300.0])
+def test_brainscores_rdm_of_the_surrogate_is_that_of_the_features(offset):
+    features = make_features(offset=offset)
+    features[5] = 2.0
+    stand_in = rdm_surrogate(centred_gram(features), means_of(features))
+    assert stand_in.shape == (N_STIMULI, 2 * N_STIMULI)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        theirs, ours = (RDM()(make_assembly(values)).values for values in (features, stand_in))
+    assert np.array_equal(np.isnan(ours), np.isnan(theirs))
+    assert np.nanmax(np.abs(ours - theirs)) < 1e-9
 
 
 def test_similarity_of_rdms_is_brainscores():
