@@ -174,8 +174,8 @@ def _weights_for_listing(model: str) -> str | None:
 def _list_layers(
     model: Model, patterns: list[str], kinds: list[str], every: int, as_json: bool, terminal: Terminal
 ) -> None:
+    from ..engine.many_layers import survey_recorder
     from ..engine.survey import choose
-    from ..engine.sweeps import survey_recorder
     from ..layer_search.display import show_layers
 
     size = model.card.preprocessing.input_px

@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -150,33 +150,6 @@ def gram(features, dtype: str = "float64") -> np.ndarray:
     return accumulator.result()
 
 
-def cross_gram(rows, columns) -> np.ndarray:
-    """One tile of the uncentred Gram matrix: products of two blocks of stimuli, in float64.
-
-    For activations too large to hold in memory: fill a matrix tile by tile, then `centre` it. The mean is still in
-    the features here and cancels only in `centre`, so the products are float64 whatever the features are.
-
-    Parameters
-    ----------
-    rows : floating array or CPU Tensor of shape (n_rows, n_features)
-    columns : floating array or CPU Tensor of shape (n_columns, n_features); `rows` itself for a diagonal tile, which
-        then costs half
-
-    Returns
-    -------
-    ndarray of shape (n_rows, n_columns), float64
-    """
-    symmetric = rows is columns
-    rows = _as_numpy(rows)
-    columns = rows if symmetric else _as_numpy(columns)
-
-    def product(block):
-        left = rows[:, block].astype(np.float64, order="C")
-        return left @ (left if symmetric else columns[:, block].astype(np.float64, order="C")).T
-
-    return _sum_blocks(product, rows.shape[1], (len(rows), len(columns)))
-
-
 def centre(matrix) -> np.ndarray:
     """The Gram matrix of centred features from that of uncentred ones: H K H with H = I - 1/n.
 
@@ -274,6 +247,52 @@ def load_gram(path, meta: dict) -> np.ndarray | None:
             logger.info("%s was made of other inputs: computing the Gram matrix again", path)
             return None
         return arrays["gram"]
+
+
+class GramCache:
+    """Gram matrices on disk, found by what they were made of.
+
+    Parameters
+    ----------
+    folder : None keeps nothing
+    facts : JSON-able, whatever decides a matrix besides layer and stimuli (network, precision)
+    fresh : whether what lies there is passed over, and written anew
+    """
+
+    def __init__(self, folder: Path | None, facts: dict, fresh: bool = False):
+        self.folder = folder
+        self._facts = facts
+        self._fresh = fresh
+
+    def facts(self, layer: str, hashes: Sequence[str]) -> dict:
+        """What the matrix of a layer over stimuli is made of."""
+        stimuli = hashlib.sha256(json.dumps(list(hashes)).encode()).hexdigest()
+        return {**self._facts, "layer": layer, "stimuli": stimuli}
+
+    def key(self, layer: str, hashes: Sequence[str], **more: object) -> str:
+        """A name for a file about a layer over stimuli."""
+        return hashlib.sha256(_canonical({**self.facts(layer, hashes), **more}).encode()).hexdigest()
+
+    def path(self, layer: str, hashes: Sequence[str]) -> Path | None:
+        """Where the matrix lies or would lie; None where nothing is kept."""
+        return self.folder and self.folder / "grams" / f"{self.key(layer, hashes)}.gram"
+
+    def has(self, layer: str, hashes: Sequence[str]) -> bool:
+        """Whether there is such a file, sound or not."""
+        path = self.path(layer, hashes)
+        return path is not None and not self._fresh and path.exists()
+
+    def load(self, layer: str, hashes: Sequence[str]) -> np.ndarray | None:
+        """The matrix, of shape (n_stimuli, n_stimuli), or None."""
+        if not self.has(layer, hashes):
+            return None
+        return load_gram(self.path(layer, hashes), self.facts(layer, hashes))
+
+    def save(self, layer: str, hashes: Sequence[str], gram: np.ndarray) -> None:
+        """Keep a matrix."""
+        path = self.path(layer, hashes)
+        if path is not None:
+            save_gram(path, gram, self.facts(layer, hashes))
 
 
 def _canonical(meta: dict) -> str:

@@ -1,12 +1,10 @@
-"""Forward passes of many minibatches that wait for each other at chosen layers: exact Gram matrices in one pass.
+"""One pass of many minibatches through a network: every layer wanted ends in a store or in its Gram matrix.
 
-Each minibatch runs in a thread of its own, and one thread runs at a time. At a layer that is *parked*, a minibatch
-stops inside the layer's hook; when all have arrived, the layer's Gram matrix is formed from their outputs, a block of
-columns at a time, and all go on. So the features of a layer over all stimuli are never copied, let alone all layers':
-what is held is what the forward passes themselves hold at that moment. It needs no knowledge of the network's
-structure, only that its order of execution is always the same.
-
-Torch and numpy only. Which layers are parked is decided in ``plan.py``.
+A layer wanted is either *stored*, its features wait in a store, or *parked*. Then each minibatch runs in a thread of
+its own, one at a time, and stops inside the layer's hook; when all have arrived, the layer's Gram matrix is formed from
+their outputs, a block of columns at a time, and all go on. So the features of a parked layer over all stimuli are never
+copied: what is held is what the forward passes themselves hold at that moment. It needs no knowledge of the network's
+structure, only that its order of execution is always the same. Which layers are parked is decided in ``plan.py``.
 """
 
 from __future__ import annotations
@@ -14,6 +12,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,11 +21,57 @@ from torch import Tensor, nn
 
 from ..plugin.errors import UserError
 from ..plugin.hooks import Firing, checked_output, exact_arithmetic, module_of
-from .gram import GramAccumulator
+from .gram import GramAccumulator, NonFiniteActivations
 from .stores import COLUMN_BLOCK_BYTES, DiskStore, MemoryStore
 
-Projection = Callable[[Tensor], Tensor]
 Store = MemoryStore | DiskStore
+
+
+@dataclass(frozen=True)
+class Sink:
+    """One matrix to be filled: some of a layer's features over one set of stimuli.
+
+    Parameters
+    ----------
+    layer : name
+    hashes : content hashes of the stimuli, sorted: the rows
+    form : "gram" or "features"
+    start, stop : columns, of the features or of their projection
+    projection : (n_images, n_features) -> what is kept of them instead; None keeps all
+    """
+
+    layer: str
+    hashes: tuple[str, ...]
+    form: str
+    start: int
+    stop: int
+    projection: Callable[[Tensor], Tensor] | None = None
+
+    @property
+    def key(self) -> tuple[str, tuple[str, ...]]:
+        return self.layer, self.hashes
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.hashes), self.stop - self.start
+
+    @property
+    def n_bytes(self) -> int:
+        return 4 * len(self.hashes) * (self.stop - self.start)
+
+    def parts(self, room: int) -> list[Sink]:
+        """The same in several, each of no more bytes than `room`."""
+        width = max(1, room // (4 * len(self.hashes)))
+        starts = range(self.start, self.stop, width)
+        return [Sink(*self.key, self.form, at, min(at + width, self.stop), self.projection) for at in starts]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images that are shown together, and the layers wanted of them."""
+
+    hashes: tuple[str, ...]
+    layers: tuple[str, ...]
 
 
 class Walker:
@@ -105,197 +151,244 @@ class _AllFired(BaseException):
 
 
 class Minibatch:
-    """Some stimuli on their way through the network.
+    """A batch on its way through the network.
 
     Parameters
     ----------
-    rows : where they stand among all stimuli
+    batch : Batch
+    pixels : callable -> network input
     show : callable, pixels -> None: the forward pass
-    load : callable -> pixels
     """
 
-    def __init__(self, rows: slice, load: Callable[[], Tensor], show: Callable[[Tensor], object]):
-        self.rows = rows
-        self.arrived: str | None = None
+    def __init__(self, batch: Batch, pixels: Callable[[], Tensor], show: Callable[[Tensor], object]):
+        self.batch = batch
+        self.arrived: Sink | None = None
         self.features: Tensor | None = None
         self.fired: dict[str, int] = {}
-        self._load = load
+        self._pixels = pixels
         self._show = show
-        self._walker = Walker(self._forward)
+        self._walker: Walker | None = None
 
-    def advance(self) -> str | None:
-        """Go on to the next parked layer: its name, or None at the end of the pass."""
+    def run(self, _walker: Walker | None = None) -> None:
+        """Go through the network, as deep as is wanted."""
+        with torch.inference_mode(), suppress(_AllFired):  # inference mode belongs to a thread
+            self._show(self._pixels())
+
+    def advance(self) -> Sink | None:
+        """Go on, in a thread, to the next parked layer or to the end of the pass: None."""
         self.arrived = self.features = None
+        if self._walker is None:
+            self._walker = Walker(self.run)
         self._walker.advance()
         return self.arrived
 
-    def park(self, layer: str, features: Tensor) -> None:
+    def park(self, sink: Sink, features: Tensor) -> None:
         """Wait at a layer."""
-        self.arrived, self.features = layer, features
+        self.arrived, self.features = sink, features
         self._walker.pause()
 
     def check(self) -> None:
         """Stop if the others have been given up."""
-        self._walker.check()
+        if self._walker is not None:
+            self._walker.check()
 
     def abandon(self) -> None:
-        """Give up."""
-        self._walker.abandon()
-        self.features = None
-
-    def _forward(self, _walker: Walker) -> None:
-        with torch.inference_mode(), suppress(_AllFired):  # inference mode belongs to a thread
-            self._show(self._load())
+        """Give up, and let go of everything."""
+        if self._walker is not None:
+            self._walker.abandon()
+        self._walker = self.features = None
 
 
 class Sweep:
-    """All minibatches through the network once, as deep as the layers wanted.
+    """One pass of batches through the network, as deep as the layers wanted of each.
 
     Parameters
     ----------
     network : nn.Module, in eval mode
     firings : layer -> Firing for the layers wanted, in the order of execution
-    parked : those at which the minibatches wait for each other
-    stores : for each of the others, where its features wait
-    projections : layer -> what is kept of its features (n_stimuli, n_features) instead of all of them
-    columns : of the (projected) features, if not all
+    stores : sink -> where its features wait; None for a sink that is parked, one a layer
+    paths : content hash -> file, for messages
     device : where Gram matrices of stored features are formed
     around : makes the context in which minibatches run; what it sets is global, so it is not set in their threads
-
-    Attributes
-    ----------
-    layer : the layer whose Gram matrix is being formed
     """
 
     def __init__(
         self,
         network: nn.Module,
         firings: Mapping[str, Firing],
-        parked: Sequence[str] = (),
-        stores: Mapping[str, Store] | None = None,
-        projections: Mapping[str, Projection] | None = None,
-        columns: slice = slice(None),
+        stores: Mapping[Sink, Store | None],
+        paths: Mapping[str, Path],
         device: str = "cpu",
         around: Callable[[], AbstractContextManager] = exact_arithmetic,
     ):
-        self.layer: str | None = None
         self._network = network
         self._firings = firings
-        self._parked = set(parked)
-        self._stores = dict(stores or {})
-        self._projections = projections or {}
-        self._columns = columns
+        self._stores = stores
+        self._sinks = {layer: [sink for sink in stores if sink.layer == layer] for layer in firings}
+        self._row_of = {hashes: {sha: row for row, sha in enumerate(hashes)} for hashes in {s.hashes for s in stores}}
+        self._paths = paths
         self._device = device
         self._around = around
         self._running: Minibatch | None = None
+        self._finite: list[tuple[Tensor, str, list[str]]] = []  # of the batch before, and of this one
 
-    def run(
-        self,
-        n_stimuli: int,
-        loaders: Sequence[tuple[slice, Callable[[], Tensor]]],
-        show: Callable[[Tensor], object] | None = None,
-        shown: Callable[[slice], None] = lambda rows: None,
-    ) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield each layer's Gram matrix, in the order of execution, as soon as it is whole.
+    def fill(self, batches: Sequence[Batch], pixels: Callable[[int], Tensor]) -> None:
+        """Show batches, one after the other; all sinks have stores.
 
         Parameters
         ----------
-        n_stimuli : rows in all
-        loaders : for each minibatch its rows and a callable that gives its pixels; without parked layers, minibatches
-            whose rows the stores already hold may be missing
-        show : the forward pass, default the network itself
-        shown : told the rows of each minibatch when its pixels have been asked for
+        batches : of images, all or some of the sinks' stimuli
+        pixels : callable, number of a batch -> network input
 
         Raises
         ------
         UserError
-            If the order of execution depends on the image.
+            If activations are not finite: layer and first stimulus.
+        """
+        with ExitStack() as stack:
+            self._hook_up(stack)
+            stack.callback(self._forget_running)  # its stores' files are to be closed with this object
+            for number, batch in enumerate(batches):
+                before = len(self._finite)
+                self._running = Minibatch(batch, lambda number=number: pixels(number), self._show)
+                with self._around():
+                    self._running.run()
+                self._require_finite(before)  # one batch late, so that the host never waits for the device
+        self._require_finite(len(self._finite))
+        for store in self._stores.values():
+            store.flush()
+
+    def run(self, batches: Sequence[Batch], pixels: Callable[[int], Tensor]) -> Iterator[tuple[Sink, np.ndarray]]:
+        """Show batches side by side; each sink's Gram matrix as soon as it is whole, in the order of execution.
+
+        Parameters
+        ----------
+        batches : of images, together each sink's stimuli
+        pixels : callable, number of a batch -> network input
+
+        Raises
+        ------
+        UserError
+            If the order of execution depends on the image, or activations are not finite.
         """
         minibatches = [
-            Minibatch(rows, self._announced(rows, load, shown), show or self._network) for rows, load in loaders
+            Minibatch(batch, lambda number=number: pixels(number), self._show) for number, batch in enumerate(batches)
         ]
+        waiting: list[Sink] = []
         with ExitStack() as stack:
-            for layer in self._firings:
-                hook = module_of(self._network, layer).register_forward_hook(self._hook(layer))
-                stack.callback(hook.remove)
+            self._hook_up(stack)
+            stack.callback(self._forget_running)
             for minibatch in minibatches:
                 stack.callback(minibatch.abandon)
-            waiting: list[str] = []
-            for layer in self._firings:
-                if layer not in self._parked:
-                    waiting.append(layer)
+            for sink in (sink for layer in self._firings for sink in self._sinks[layer]):
+                if self._stores[sink] is not None:
+                    waiting.append(sink)
                     continue
-                self._advance(minibatches, layer)
-                yield from self._empty_stores(waiting)
-                yield layer, self._gram_of_parked(layer, minibatches, n_stimuli)
+                self._advance(minibatches, sink)
+                yield from self._emptied(waiting)
+                yield sink, self._gram_of_parked(sink, minibatches)
             self._advance(minibatches, None)
-            yield from self._empty_stores(waiting)
+            yield from self._emptied(waiting)
 
-    def _announced(self, rows: slice, load: Callable[[], Tensor], shown: Callable[[slice], None]):
-        def announced() -> Tensor:
-            shown(rows)
-            return load()
+    def _hook_up(self, stack: ExitStack) -> None:
+        for layer in self._firings:
+            receive = lambda _module, _inputs, output, layer=layer: self._receive(layer, output)  # noqa: E731
+            stack.callback(module_of(self._network, layer).register_forward_hook(receive).remove)
 
-        return announced
+    def _forget_running(self) -> None:
+        self._running = None
 
-    def _advance(self, minibatches: Sequence[Minibatch], layer: str | None) -> None:
+    def _show(self, pixels: Tensor) -> None:
+        with self._around():  # autocast belongs to a thread
+            self._network(pixels)
+
+    def _advance(self, minibatches: Sequence[Minibatch], sink: Sink | None) -> None:
         for minibatch in minibatches:
             self._running = minibatch
             with self._around():
                 arrived = minibatch.advance()
-            if arrived != layer:
-                raise _out_of_turn(arrived or layer)
-
-    def _hook(self, layer: str):
-        def receive(_module: nn.Module, _inputs: object, output: object) -> None:
-            self._receive(layer, output)
-
-        return receive
+            self._require_finite(len(self._finite))
+            if arrived is not sink:
+                raise _out_of_turn((arrived or sink).layer)
 
     def _receive(self, layer: str, output: object) -> None:
         minibatch = self._running
+        batch = minibatch.batch
         minibatch.check()
         minibatch.fired[layer] = minibatch.fired.get(layer, 0) + 1
-        if minibatch.fired[layer] < self._firings[layer].count:
+        if layer not in batch.layers or minibatch.fired[layer] < self._firings[layer].count:
             return  # the last output counts
-        n_images = minibatch.rows.stop - minibatch.rows.start
-        features = checked_output(layer, output, n_images).flatten(1).float()
-        features = self._projections.get(layer, _unchanged)(features)[:, self._columns]
-        if layer in self._parked:
-            minibatch.park(layer, features)
-        else:
-            self._stores[layer].write(list(range(minibatch.rows.start, minibatch.rows.stop)), features)
-        if len(minibatch.fired) == len(self._firings) and self._all_fired(minibatch):
+        features = checked_output(layer, output, len(batch.hashes)).flatten(1).float()
+        for sink in self._sinks[layer]:
+            self._take(sink, features, minibatch)
+        if all(minibatch.fired.get(wanted) == self._firings[wanted].count for wanted in batch.layers):
             raise _AllFired
 
-    def _all_fired(self, minibatch: Minibatch) -> bool:
-        return all(minibatch.fired[layer] == firing.count for layer, firing in self._firings.items())
+    def _take(self, sink: Sink, features: Tensor, minibatch: Minibatch) -> None:
+        row_of, store = self._row_of[sink.hashes], self._stores[sink]
+        hashes = [sha for sha in minibatch.batch.hashes if sha in row_of]
+        if store is not None:
+            hashes = [sha for sha in hashes if not store.done[row_of[sha]]]
+        if not hashes:
+            return
+        if len(hashes) < len(features):
+            features = features[[minibatch.batch.hashes.index(sha) for sha in hashes]]
+        kept = (features if sink.projection is None else sink.projection(features))[:, sink.start : sink.stop]
+        if store is None:
+            minibatch.park(sink, kept)
+            return
+        self._finite.append((torch.isfinite(kept).all(dim=1), sink.layer, hashes))
+        store.write([row_of[sha] for sha in hashes], kept)
 
-    def _empty_stores(self, waiting: list[str]) -> Iterator[tuple[str, np.ndarray]]:
+    def _require_finite(self, first: int) -> None:
+        """Look at the first entries of what was written, and forget them."""
+        for finite, layer, hashes in self._finite[:first]:
+            if not bool(finite.all()):
+                for store in filter(None, self._stores.values()):
+                    store.discard()  # a row that is not finite must not be taken for done by the next run
+                raise self._not_finite(layer, hashes[int(torch.nonzero(~finite)[0])])
+        del self._finite[:first]
+
+    def _not_finite(self, layer: str, sha: str) -> UserError:
+        return UserError(
+            f"layer '{layer}' yields NaN or infinite activations, first for {self._paths.get(sha, sha)}. "
+            "Check the checkpoint; with --precision float16, use float32."
+        )
+
+    def _emptied(self, waiting: list[Sink]) -> Iterator[tuple[Sink, np.ndarray]]:
         while waiting:
-            self.layer = waiting.pop(0)
-            store = self._stores.pop(self.layer)
+            sink = waiting.pop(0)
+            store = self._stores[sink]
             store.flush()
             if not store.done.all():
-                raise _out_of_turn(self.layer)
-            accumulator = GramAccumulator(store.shape[0])
-            for block in store.columns():
-                accumulator.add(torch.as_tensor(block).to(self._device))
+                raise _out_of_turn(sink.layer)
+            gram = gram_of_store(store, self._device)
             store.discard()
-            yield self.layer, accumulator.result()
+            yield sink, gram
 
-    def _gram_of_parked(self, layer: str, minibatches: Sequence[Minibatch], n_stimuli: int) -> np.ndarray:
-        self.layer = layer
-        first = minibatches[0].features
-        accumulator = GramAccumulator(n_stimuli)
-        width = block_width(n_stimuli, first.shape[1])
+    def _gram_of_parked(self, sink: Sink, minibatches: Sequence[Minibatch]) -> np.ndarray:
+        first, row_of = minibatches[0].features, self._row_of[sink.hashes]
+        rows = [[row_of[sha] for sha in minibatch.batch.hashes] for minibatch in minibatches]
+        accumulator = GramAccumulator(len(sink.hashes))
+        width = block_width(len(sink.hashes), first.shape[1])
         for start in range(0, first.shape[1], width):
             stop = min(start + width, first.shape[1])
-            block = torch.empty(n_stimuli, stop - start, dtype=torch.float32, device=first.device)
-            for minibatch in minibatches:
-                block[minibatch.rows] = minibatch.features[:, start:stop]
-            accumulator.add(block)
+            block = torch.empty(len(sink.hashes), stop - start, dtype=torch.float32, device=first.device)
+            for minibatch, places in zip(minibatches, rows, strict=True):
+                block[places] = minibatch.features[:, start:stop]
+            try:
+                accumulator.add(block)
+            except NonFiniteActivations as error:
+                raise self._not_finite(sink.layer, sink.hashes[error.stimulus]) from error
         return accumulator.result()
+
+
+def gram_of_store(store: Store, device: str) -> np.ndarray:
+    """The Gram matrix of the features in a store: ndarray of shape (n_stimuli, n_stimuli), float64."""
+    accumulator = GramAccumulator(store.shape[0])
+    for block in store.columns():
+        accumulator.add(torch.as_tensor(block).to(device))
+    return accumulator.result()
 
 
 def block_width(n_stimuli: int, n_features: int) -> int:
@@ -310,15 +403,11 @@ def _out_of_turn(layer: str) -> UserError:
     )
 
 
-def _unchanged(features: Tensor) -> Tensor:
-    return features
+def batches_of(hashes: Sequence[str], layers: Sequence[str], batch_size: int) -> list[Batch]:
+    """Consecutive images, `batch_size` at a time.
 
-
-def minibatch_rows(n_stimuli: int, batch_size: int) -> list[slice]:
-    """Consecutive rows, `batch_size` at a time.
-
-    >>> minibatch_rows(5, 2)
-    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    >>> [batch.hashes for batch in batches_of("abcde", ["layer"], 2)]
+    [('a', 'b'), ('c', 'd'), ('e',)]
     """
-    starts = np.arange(0, n_stimuli, batch_size).tolist()
-    return [slice(start, min(start + batch_size, n_stimuli)) for start in starts]
+    starts = range(0, len(hashes), batch_size)
+    return [Batch(tuple(hashes[at : at + batch_size]), tuple(layers)) for at in starts]

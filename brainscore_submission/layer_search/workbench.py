@@ -9,10 +9,10 @@ from functools import cached_property
 
 from ..engine.budget import Budget
 from ..engine.images import Request, Stimulus
+from ..engine.many_layers import GramSource, survey_recorder
 from ..engine.plan import Plan, readout_plan
 from ..engine.sketch import Sketch
 from ..engine.survey import Candidate, Survey
-from ..engine.sweeps import GramSource, survey_recorder
 from ..models.model import Model
 from ..scoring.fast_metrics import make_job
 from ..scoring.score import Watcher
@@ -75,17 +75,17 @@ class Workbench:
     watcher: Watcher = field(default_factory=Watcher)
 
     def __post_init__(self):
-        self.recorder = self.model.recorder(self.budget.scratch if self.budget else None, self.budget)
+        cache = self.budget.scratch if self.budget else None
+        self.recorder = self.model.recorder(cache, self.budget, self.watcher.recorded)
         self._scorers: dict[str, LayerScorer] = {}
         self._requests: dict[str, list[Request]] = {}
         self._sources: dict[tuple[Sketch | None, bool], GramSource] = {}
         self._seconds: dict[str, float] = {}
-        self._readout_passes = 0
 
     @property
     def image_passes(self) -> int:
         """Images that went through the network for tasks, each time a part of the way counted as one."""
-        return self._readout_passes + sum(source.image_passes for source in self._sources.values())
+        return self.recorder.image_passes
 
     @cached_property
     def survey(self) -> Survey:
@@ -182,15 +182,13 @@ class Workbench:
         keep = n_bytes <= GRAMS_SHARE_OF_DISK * self.recorder.budget.disk_bytes
         key = task.sketch, keep
         if key not in self._sources:
-            progress = lambda done, total: self.watcher.recorded(done, total)  # noqa: E731  (the watcher may change)
-            self._sources[key] = GramSource(self.recorder, self.survey, task.sketch, keep=keep, progress=progress)
+            self._sources[key] = GramSource(self.recorder, self.survey, task.sketch, keep=keep)
         return self._sources[key]
 
     def _from_features(self, task: Task) -> Iterator[LayerScore]:
         for sweep in self.plan(task).sweeps:
             self.watcher.stage(f"recording for {', '.join(task.benchmarks)}")
             recording = self.recorder.record(self._asked(task, sweep.layers))
-            self._readout_passes += recording.image_passes
             for layer in sweep.layers:
                 for benchmark in task.benchmarks:
                     if (benchmark, layer) not in task.done:

@@ -14,7 +14,6 @@ from brainscore_submission.engine.gram import (
     GramAccumulator,
     NonFiniteActivations,
     centre,
-    cross_gram,
     gram,
     load_gram,
     save_gram,
@@ -97,7 +96,6 @@ def test_features_are_left_as_they_were():
     features = features_with_a_large_mean(10, 50)
     before = features.copy()
     gram(features)
-    cross_gram(features, features)
     np.testing.assert_array_equal(features, before)
 
 
@@ -112,20 +110,6 @@ def test_constant_features_add_exactly_nothing():
     assert not gram(features).any()
 
 
-def test_tiles_of_stimulus_pairs_give_the_matrix_of_column_chunks():
-    features = features_with_a_large_mean(50, 700)
-    blocks = np.split(features, [20, 37])
-    tiles = [[cross_gram(rows, columns) for columns in blocks] for rows in blocks]
-    np.testing.assert_allclose(centre(np.block(tiles)), gram(features), rtol=1e-9, atol=1e-8)
-
-
-def test_tiles_are_summed_in_blocks(monkeypatch):
-    monkeypatch.setattr(gram_module, "BLOCK_COLUMNS", 7)
-    features = features_with_a_large_mean(12, 100, np.float64)
-    np.testing.assert_allclose(cross_gram(features[:5], features[5:]), features[:5] @ features[5:].T, rtol=1e-12)
-    np.testing.assert_allclose(cross_gram(features, features), features @ features.T, rtol=1e-12)
-
-
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("convert", [np.asarray, torch.from_numpy])
 def test_nonfinite_activations_name_their_first_stimulus(value, convert):
@@ -136,7 +120,7 @@ def test_nonfinite_activations_name_their_first_stimulus(value, convert):
     assert caught.value.stimulus == 4
     assert isinstance(caught.value, UserError)
     with pytest.raises(NonFiniteActivations, match="stimulus 4 "):
-        centre(cross_gram(features, features))
+        centre(features @ features.T)
 
 
 def test_infinities_of_both_signs_are_found():

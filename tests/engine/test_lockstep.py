@@ -12,11 +12,11 @@ from torch import nn
 
 from brainscore_submission.engine.budget import Budget
 from brainscore_submission.engine.images import Request, Stimulus, read_stimuli
-from brainscore_submission.engine.lockstep import Sweep, Walker, minibatch_rows
+from brainscore_submission.engine.lockstep import Sink, Sweep, Walker, batches_of
+from brainscore_submission.engine.many_layers import GramSource, survey_recorder
 from brainscore_submission.engine.plan import make_plan
 from brainscore_submission.engine.recorder import Recorder
 from brainscore_submission.engine.survey import survey
-from brainscore_submission.engine.sweeps import GramSource, survey_recorder
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.plugin.preprocessing import load_pixels, normalise
 
@@ -59,16 +59,24 @@ def images_for(network, n=10, seed=0):
 
 def recorded_by_recorder(network, images, layers):
     paths = [f"image {i}" for i in range(len(images))]
-    recorder = Recorder(network, None, "fingerprint", batch_size=4, budget=Budget(PLENTY, 0, None))
-    recorder._load = lambda path: images[int(str(path).split()[1])]
+    load = lambda path: images[int(str(path).split()[1])]  # noqa: E731
+    recorder = Recorder(network, load, "fingerprint", batch_size=4, budget=Budget(PLENTY, 0, None))
     stimuli = [Stimulus(path, f"{i:03d}") for i, path in enumerate(paths)]
     recording = recorder.record([Request(tuple(stimuli), grams=frozenset(layers))])
     return {layer: recording.gram(layer, stimuli) for layer in layers}
 
 
-def in_lockstep(network, images, firings, parked):
-    loaders = [(rows, lambda rows=rows: images[rows]) for rows in minibatch_rows(len(images), 4)]
-    return dict(Sweep(network, firings, parked).run(len(images), loaders))
+def lockstep(network, images, firings):
+    """Gram matrices of all layers, at which minibatches of four wait for each other, as they come."""
+    hashes = tuple(f"{i:03d}" for i in range(len(images)))
+    parked = {Sink(layer, hashes, "gram", 0, firing.n_features): None for layer, firing in firings.items()}
+    batches = batches_of(hashes, list(firings), 4)
+    sweep = Sweep(network, firings, parked, {})
+    return sweep.run(batches, lambda number: images[4 * number : 4 * number + 4])
+
+
+def in_lockstep(network, images, firings):
+    return {sink.layer: gram for sink, gram in lockstep(network, images, firings)}
 
 
 @pytest.mark.parametrize("name", ["test_vit", "test_resnet", "test_byobnet", "test_convnext", "test_maxvit"])
@@ -77,7 +85,7 @@ def test_lockstep_equals_the_recorder_on_every_layer_of_any_architecture(name):
     network = timm.create_model(name).eval()
     images = images_for(network)
     firings = {candidate.layer: candidate.firing for candidate in survey(network, images[:3]).candidates}
-    grams = in_lockstep(network, images, firings, list(firings))
+    grams = in_lockstep(network, images, firings)
     expected = recorded_by_recorder(network, images, list(firings))
     assert list(grams) == list(firings)
     for layer, gram in grams.items():
@@ -104,7 +112,7 @@ def test_of_a_module_that_fires_twice_the_last_output_counts():
     images = images_for(network)
     firings = {candidate.layer: candidate.firing for candidate in survey(network, images[:3]).candidates}
     assert firings["relu"].count == 2
-    grams = in_lockstep(network, images, firings, list(firings))
+    grams = in_lockstep(network, images, firings)
     for layer, expected in recorded_by_recorder(network, images, list(firings)).items():
         np.testing.assert_allclose(grams[layer], expected, rtol=0, atol=1e-10 * np.abs(expected).max())
 
@@ -127,7 +135,7 @@ def test_every_plan_gives_the_recorders_matrices_and_makes_the_passes_it_promise
     plan = source.plan(found.candidates, stimuli)
     assert plan.memory_bytes <= memory and plan.disk_bytes <= disk
     grams = {candidate.layer: gram for candidate, gram in source.grams(found.candidates, stimuli, plan)}
-    assert source.image_passes == plan.image_passes
+    assert recorder.image_passes == plan.image_passes
     layers = [candidate.layer for candidate in found.candidates]
     assert list(grams) == layers
     recording = make_recorder().record([Request(tuple(stimuli), grams=frozenset(layers))])
@@ -181,7 +189,7 @@ def test_an_error_in_one_minibatch_is_raised_and_leaves_no_thread_and_no_hook(ma
     threads = threading.active_count()
     handle = tiny_network.blocks[1].register_forward_pre_hook(fail)
     with pytest.raises(ZeroDivisionError, match="in the middle"):
-        in_lockstep(tiny_network, images, firings, list(firings))
+        in_lockstep(tiny_network, images, firings)
     handle.remove()
     assert threading.active_count() == threads and not hooks_of(tiny_network)
 
@@ -190,8 +198,7 @@ def test_leaving_in_the_middle_leaves_no_thread_and_no_hook(tiny_network, make_r
     firings = {c.layer: c.firing for c in survey_recorder(make_recorder(), (3, 48, 48)).candidates}
     images = torch.randn(N_STIMULI, 3, 48, 48)
     threads = threading.active_count()
-    loaders = [(rows, lambda rows=rows: images[rows]) for rows in minibatch_rows(N_STIMULI, 4)]
-    recording = Sweep(tiny_network, firings, list(firings)).run(N_STIMULI, loaders)
+    recording = lockstep(tiny_network, images, firings)
     for _ in range(5):
         next(recording)
     assert threading.active_count() > threads
@@ -215,7 +222,7 @@ def test_an_order_of_execution_that_depends_on_the_image_is_refused():
     images = torch.cat([torch.ones(4, 3, 8, 8), -torch.ones(4, 3, 8, 8)]) + torch.rand(8, 1, 1, 1)
     firings = {c.layer: c.firing for c in survey(network, images[:3]).candidates}
     with pytest.raises(UserError, match="order of execution depends on the image"):
-        in_lockstep(network, images, firings, list(firings))
+        in_lockstep(network, images, firings)
 
 
 def test_nan_names_layer_and_first_stimulus(make_recorder, tiny_network, stimuli, tight):
@@ -247,9 +254,9 @@ def test_out_of_memory_plans_again_with_smaller_batches(make_recorder, tiny_netw
     tiny_network.register_forward_pre_hook(out_of_memory)
     grams = {c.layer: gram for c, gram in source.grams(wanted, stimuli, plan)}
     assert list(grams) == [c.layer for c in wanted] and recorder.batch_size == 2
-    assert "batches of 2" in caplog.text
+    assert "the batch size is now 2" in caplog.text
     limit["images"] = 0
-    with pytest.raises(UserError, match="does not hold what was planned"):
+    with pytest.raises(UserError, match="what was planned does not fit"):
         list(source.grams(wanted, stimuli, plan))
 
 
