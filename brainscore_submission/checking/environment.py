@@ -13,11 +13,12 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import platformdirs
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from ..plugin.errors import UserError
+from ..plugin.fetching import cache_folder
+from ..plugin.files import write_whole
 from .layout import Plugin
 from .processes import run_group, without_credentials
 from .sources import BASE, requirement_lines, requirements
@@ -74,7 +75,7 @@ def make_environment(
         the packages cannot be installed together, or not in time
     """
     packages, constraints = list(packages), list(constraints)
-    folder = (cache or default_cache()) / _key(packages, constraints)
+    folder = (cache or cache_folder() / "environments") / _key(packages, constraints)
     python = folder / "bin" / "python"
     if (folder / COMPLETE).is_file():
         return python
@@ -84,14 +85,8 @@ def make_environment(
     if packages:
         _install(python, packages, constraints, folder, timeout)
     made_of = {"packages": packages, "constraints": constraints, "python": sys.version}
-    (folder / COMPLETE).write_text(json.dumps(made_of, indent=2))
+    write_whole(folder / COMPLETE, json.dumps(made_of, indent=2).encode())
     return python
-
-
-def default_cache() -> Path:
-    """Folder ``environments`` in the user's cache, or in the one BRAINSCORE_SUBMISSION_CACHE names."""
-    named = os.environ.get("BRAINSCORE_SUBMISSION_CACHE")
-    return Path(named or platformdirs.user_cache_dir("brainscore_submission")) / "environments"
 
 
 def interpreter_of(environment: Path) -> Path:

@@ -209,7 +209,7 @@ class Sweep:
     stores : sink -> where its features wait; None for a sink that is parked, one a layer
     paths : content hash -> file, for messages
     device : where Gram matrices of stored features are formed
-    around : makes the context in which minibatches run; what it sets is global, so it is not set in their threads
+    around : makes the context of a forward pass (precision, kernels)
     """
 
     def __init__(
@@ -251,8 +251,7 @@ class Sweep:
             for number, batch in enumerate(batches):
                 before = len(self._finite)
                 self._running = Minibatch(batch, lambda number=number: pixels(number), self._show)
-                with self._around():
-                    self._running.run()
+                self._running.run()
                 self._require_finite(before)  # one batch late, so that the host never waits for the device
         self._require_finite(len(self._finite))
         for store in self._stores.values():
@@ -299,14 +298,13 @@ class Sweep:
         self._running = None
 
     def _show(self, pixels: Tensor) -> None:
-        with self._around():  # autocast belongs to a thread
+        with self._around():  # in the minibatch's own thread: autocast belongs to a thread
             self._network(pixels)
 
     def _advance(self, minibatches: Sequence[Minibatch], sink: Sink | None) -> None:
         for minibatch in minibatches:
             self._running = minibatch
-            with self._around():
-                arrived = minibatch.advance()
+            arrived = minibatch.advance()
             self._require_finite(len(self._finite))
             if arrived is not sink:
                 raise _out_of_turn((arrived or sink).layer)

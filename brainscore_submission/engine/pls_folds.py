@@ -25,7 +25,8 @@ from ..plugin.errors import UserError
 EPS = float(np.finfo(np.float64).eps)
 CONSTANT = 10 * EPS  # scikit-learn's: a target whose residuals stay below is constant
 SUSPECT_VARIANCE = 1e-5  # share of the features' variance left at which their rank is looked at
-NOISE_MARGIN = 4.0  # a rounding error's eigenvalue is taken for at most so many times the most negative one
+# Eigenvalues below 4 x |the most negative one| count as rounding errors: a Gram matrix has no negative ones of its own.
+NOISE_MARGIN = 4.0
 STRIDE = 16  # power iterations between two looks at the stopping rule
 
 

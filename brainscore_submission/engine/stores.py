@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import tempfile
 import weakref
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from ..plugin.errors import UserError
@@ -24,6 +24,7 @@ from ..plugin.errors import UserError
 COLUMN_BLOCK_BYTES = 64 * 2**20
 ROWS_PER_SYNC = 64
 FILES = ("features.f32", "done")
+LOCK = "lock"
 
 
 class MemoryStore:
@@ -102,7 +103,7 @@ class DiskStore:
         self._unsynced = []
 
     def columns(self) -> Iterator[np.ndarray]:
-        """Column blocks of shape (n_stimuli, n_block), read past the page cache's accounting: memory stays flat."""
+        """Column blocks of shape (n_stimuli, n_block). A mapped file would count as this process's memory."""
         n_stimuli, n_features = self.shape
         width = _columns_per_block(self.shape)
         for start in range(0, n_features, width):
@@ -118,21 +119,21 @@ class DiskStore:
 
     def discard(self) -> None:
         """Remove the files."""
-        if self._shared:
-            for name in FILES:
+        if self._lock is not None:
+            for name in (*FILES, LOCK):
                 (self._folder / name).unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # another process has begun anew in it
                 self._folder.rmdir()
-        self._close()  # last: the lock goes with the journal
+        self._close()  # last: the lock goes with it
 
     def _open(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._data, self._journal = (os.open(self._folder / name, os.O_RDWR | os.O_CREAT) for name in FILES)
-        self._shared = _lock(self._journal)
-        if not self._shared:
-            _close(self._data, self._journal)
+        self._lock = _locked(self._folder / LOCK)
+        if self._lock is None:  # another store has this folder
             self._data, self._journal = (_nameless_file(self._folder.parent) for _ in FILES)
-        self._close = weakref.finalize(self, _close, self._data, self._journal)
+        else:
+            self._data, self._journal = (os.open(self._folder / name, os.O_RDWR | os.O_CREAT) for name in FILES)
+        self._close = weakref.finalize(self, _close, self._lock, self._data, self._journal)
         n_stimuli = self.shape[0]
         journal = np.frombuffer(os.pread(self._journal, n_stimuli, 0), dtype=bool)
         whole = os.fstat(self._data).st_size == n_stimuli * self._row_bytes and len(journal) == n_stimuli
@@ -142,13 +143,14 @@ class DiskStore:
             _reserve(self._data, n_stimuli * self._row_bytes, self._folder)
 
 
-def _lock(handle: int) -> bool:
-    """Claim a file as long as it is open; False if another store has it, or the file system knows no locks."""
+def _locked(path: Path) -> FileLock | None:
+    """The lock, held; None if another store has it, or the file system knows no locks."""
+    lock = FileLock(path)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        lock.acquire(blocking=False)
+    except (Timeout, OSError, NotImplementedError):
+        return None
+    return lock
 
 
 def _nameless_file(folder: Path) -> int:
@@ -157,9 +159,11 @@ def _nameless_file(folder: Path) -> int:
     return handle
 
 
-def _close(*handles: int) -> None:
+def _close(lock: FileLock | None, *handles: int) -> None:
     for handle in handles:
         os.close(handle)
+    if lock is not None:
+        lock.release()
 
 
 def _columns_per_block(shape: tuple[int, int]) -> int:

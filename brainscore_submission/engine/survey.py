@@ -78,7 +78,6 @@ class Survey:
     left_out : layer -> why it is none of them
     same_as : layer that was left out as a duplicate -> the candidate that says the same
     peak_bytes : most intermediate results alive at once, per image
-    input_bytes : of one image
     flops : floating-point operations for one image
     """
 
@@ -86,7 +85,6 @@ class Survey:
     left_out: Mapping[str, str]
     same_as: Mapping[str, str]
     peak_bytes: int
-    input_bytes: int
     flops: int
 
     def candidate(self, layer: str) -> Candidate:
@@ -217,7 +215,7 @@ def _sorted_out(
     n = len(images)
     candidates = (layer for layer in firings if layer in kinds_of)  # in the order of execution
     made = tuple(_candidate(layer, firings[layer], kinds_of[layer], flops, n) for layer in candidates)
-    return Survey(made, left_out, same_as, -(-peak_bytes // n), images[0].nbytes, flops // n)
+    return Survey(made, left_out, same_as, -(-peak_bytes // n), flops // n)
 
 
 def _candidate(layer: str, seen: _Seen, kinds: Sequence[str], flops: int, n_images: int) -> Candidate:

@@ -88,7 +88,7 @@ class LayerScore:
             "r": None if self.r is None else self.r.tolist(),
         }
         set_aside_older(path)
-        # NaN is a neuroid's right to an undefined r; Python reads it back.
+        # `r` may hold NaN, of a neuroid whose responses are constant in a test set: Python's JSON reads it back.
         return write_whole(path, json.dumps(fields).encode(), "--results")
 
     @classmethod

@@ -36,7 +36,7 @@ class AreaScores:
     signed : signed score of each layer, averaged over benchmarks as the suite does
     r : for each benchmark an array (n_layers, n_splits, n_neuroids), or None where it has no neuroids
     to_score : for each benchmark a function from raw r to signed score
-    average : from one value a benchmark to the area's
+    average : callable, list of values (one a benchmark) -> the area's value
     error : standard error of `signed` over splits
     z : raw r of each layer divided by its spread over neuroids and stimuli, the least over benchmarks; NaN: unknown
     position : of each layer in the order of execution, the same count for all areas

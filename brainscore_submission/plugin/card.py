@@ -22,7 +22,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 
-# What a checkpoint file holds. `checkpoint.state_dict_of` recognises each by its structure.
+# What a checkpoint file holds. `checkpoint.read_checkpoint` recognises each by its structure.
 LAYOUTS = {
     "state_dict": "a dict with the tensors under 'state_dict', keys as in the network",
     "training": "a training checkpoint: 'state_dict' whose keys begin 'module.', beside the optimizer",

@@ -24,11 +24,7 @@ from torch import Tensor, nn
 from .card import Card
 from .errors import UserError, suggest
 from .fetching import Progress, WeightsFile, fetch_file, owner
-from .fetching import cache_folder as cache_folder
-from .fetching import fetch as fetch
-from .fetching import is_present as is_present
 from .files import hash_file
-from .timm_card import timm_card as timm_card
 
 UNTRAINED = "untrained"
 SUFFIXES = (".pt", ".pth", ".tar", ".bin", ".ckpt", ".safetensors")
@@ -36,8 +32,9 @@ WRAPPER_PREFIX = "module."  # put before every key by torch.nn.DataParallel
 NAMED_KEYS = 3
 MSDOS_FOLDER = 0x10
 
-# What reading a damaged pickle can raise: it is a program gone wrong. And what a damaged archive can.
+# A pickle is a program, and a damaged one can raise anything a program does.
 DAMAGE = (RuntimeError, EOFError, LookupError, ValueError, AttributeError, TypeError, AssertionError, struct.error)
+# What reading a damaged archive raises.
 ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, RuntimeError, EOFError, ValueError, OverflowError, struct.error)
 
 
@@ -99,19 +96,14 @@ def build_network(card: Card, seed: int = 0) -> nn.Module:
     return _create(card, seed, num_classes=card.num_classes)
 
 
-def state_dict_of(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint in any known layout, under the network's own names.
+def read_checkpoint(path: str | Path) -> tuple[str, dict[str, Tensor]]:
+    """The layout of a checkpoint (see `card.LAYOUTS`), and its tensors under the network's own names.
 
     Raises
     ------
     UserError
         the file is missing, damaged, cut short, holds code, or holds no state dict
     """
-    return read_checkpoint(path)[1]
-
-
-def read_checkpoint(path: str | Path) -> tuple[str, dict[str, Tensor]]:
-    """As `state_dict_of`, with the name of the layout (see `card.LAYOUTS`) before it."""
     path = Path(path)
     return _unwrapped(_read(path), path)
 

@@ -105,7 +105,10 @@ def missing_keys(keys: Sequence[str]) -> FolderError:
 
 
 def _missing_of_responses(content: Mapping[str, Any], folder: Path) -> list[str]:
-    """What else is missing for sure, the responses unread: of all formats NetCDF alone states times, .npy nothing."""
+    """Keys that will be missing whatever the file of responses holds.
+
+    Only NetCDF can state time bins, and .npy can state nothing but numbers.
+    """
     given = content.get("responses")
     files = [folder / given] if isinstance(given, str) else list(folder.glob("responses.*"))
     suffixes = {file.suffix for file in files}

@@ -40,14 +40,6 @@ class PublishedModel:
 
 
 @dataclass(frozen=True)
-class PublishedLayer:
-    """The layer the paper commits to an area."""
-
-    area: str
-    layer: str
-
-
-@dataclass(frozen=True)
 class PublicTarget:
     """A score on public data, found as a comment in the authors' code: (r/c)² and its error."""
 
@@ -78,15 +70,6 @@ PUBLISHED = (
     PublishedModel(1031, "competition rank 5",     None,  .453, .539, .332, .475, .510, .410, -0.2, _RANKING),
 )
 # fmt: on
-
-# The paper's Table 2 and Figure 3.
-LAYERS = (
-    PublishedLayer("V1", "blocks.1.blocks.1.0.norm1"),
-    PublishedLayer("V2", "blocks.1.blocks.1.0.norm1"),
-    PublishedLayer("V4", "blocks.1.blocks.1.0.norm1"),
-    PublishedLayer("IT", "blocks.1.blocks.1.4.norm2"),
-    PublishedLayer("behavior", "blocks.2.revert_projs.1.2"),
-)
 
 # Not printed in the paper: read in the authors' submission code.
 PUBLIC_BENCHMARK = "MajajHong2015public.IT-pls"

@@ -145,7 +145,7 @@ class _Rehearsal:
         try:
             self._candidate.start_task(task, *args, **kwargs)
         except _Rehearsed:
-            # The commitment did not come to note that it is at a task: ask its behaviour from now on.
+            # `start_task` was cut short before the commitment switched to behaviour, so look there directly.
             self._looking = self._candidate.behavior_model
 
     def start_recording(self, *args: object, **kwargs: object) -> None:

@@ -61,8 +61,8 @@ def ceiled(raw, ceiling, formula):
 def score_interval(sidecar, *, score, score_error, ceiling, formula=TODAY, **options):
     """The interval a record holds, on the scale of its score, what it was resampled over, and the spread of raw r.
 
-    Made on r and carried over, so an interval of r that holds 0 gives one of the score that begins at 0.
-    The ceiling is held fixed.
+    The interval is that of r, with the formula applied to its ends: squaring folds an interval of r around 0 into one
+    of the score that begins at 0. The ceiling is held fixed.
 
     Parameters
     ----------

@@ -13,6 +13,7 @@ from brainscore_vision.benchmark_helpers.neural_common import (
 )
 from brainscore_vision.benchmark_helpers.screen import place_on_screen
 from brainscore_vision.benchmarks.rajalingham2018.benchmarks.benchmark import _DicarloRajalingham2018
+from brainscore_vision.model_helpers.activations.pytorch import disable_activation_caching
 from brainscore_vision.model_helpers.brain_transformation.behavior import ProbabilitiesMapping
 from brainscore_vision.model_interface import BrainModel
 from PIL import Image
@@ -20,9 +21,9 @@ from PIL import Image
 from brainscore_submission.demo import stimuli
 from brainscore_submission.demo.benchmarks import SimulatedNeuralBenchmark, demo_benchmarks
 from brainscore_submission.demo.ground_truth import BEHAVIOR_LAYER, OTHER_LAYERS, GroundTruthNetwork
-from brainscore_submission.demo.model import ground_truth_model
 from brainscore_submission.demo.neurons import DEGREES, RELIABILITY, features, recordings
 from brainscore_submission.demo.objects import OBJECTS
+from brainscore_submission.models.opening import open_model
 from brainscore_submission.plugin.areas import AREAS
 from brainscore_submission.plugin.errors import UserError
 
@@ -229,6 +230,12 @@ def test_every_layer_gives_one_vector_a_picture_and_the_network_is_deterministic
     assert all(output[0].ndim == 2 and output[0].isfinite().all() for output in outputs.values())
     for area, shape in network.map_shapes.items():
         assert outputs[area][0].shape == (2, np.prod(shape))
+
+
+def ground_truth_model():
+    """The ground-truth network as a Brain-Score model that stores no activations."""
+    model = open_model("demo:ground_truth")
+    return model.commit(disable_activation_caching(model.activations_model()))
 
 
 def test_neurons_saw_what_brainscore_puts_on_the_screen(neural):

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from brainscore_submission.plugin import fetching
 from brainscore_submission.plugin.card import Card, Preprocessing, Weights, find_card
-from brainscore_submission.plugin.checkpoint import build_network, load_network, read_checkpoint, state_dict_of
+from brainscore_submission.plugin.checkpoint import build_network, load_network, read_checkpoint
 from brainscore_submission.plugin.errors import UserError
 
 
@@ -102,7 +102,7 @@ def test_checkpoint_without_checksums_loads(tmp_path, tiny_network):
         torch.save(tiny_network.state_dict(), tmp_path / "unchecked.pt")
     finally:
         torch.serialization.set_crc32_options(True)
-    assert len(state_dict_of(tmp_path / "unchecked.pt")) == 384
+    assert len(read_checkpoint(tmp_path / "unchecked.pt")[1]) == 384
 
 
 def test_network_is_in_eval_mode(saved, tiny_card):
@@ -217,7 +217,7 @@ def test_flipped_byte_anywhere_never_gives_a_traceback_or_other_weights(saved, t
         damaged[position] ^= 0xFF
         saved.write_bytes(damaged)
         try:
-            tensors = state_dict_of(saved)
+            tensors = read_checkpoint(saved)[1]
         except UserError:
             continue
         # padding between the records: nothing is lost
@@ -237,7 +237,7 @@ def test_flipped_byte_in_the_archives_table_never_gives_other_weights(tmp_path):
         damaged[position] ^= flip
         path.write_bytes(damaged)
         try:
-            read = state_dict_of(path)
+            read = read_checkpoint(path)[1]
         except UserError:
             continue
         assert all(torch.equal(value, read[key]) for key, value in tensors.items())
