@@ -16,7 +16,7 @@ demo: setup
 	$(BIN)/python evaluate.py --model 991 --suite demo --weights untrained
 
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --dist worksteal
 
 # The real architecture through packaging and search, and the largest shapes: an hour on two cores.
 test-slow: setup

@@ -45,6 +45,7 @@ def dry_run(plugin, tmp_path):
     return running.dry_run(sandbox, sandbox.place(plugin), NAME, timeout=3600)
 
 
+@pytest.mark.slow
 def test_the_dry_run_gives_the_evaluations_numbers_to_the_last_digit(plugin, tmp_path):
     scores, _ = dry_run(plugin, tmp_path)
     assert list(scores) == ["demo.V1-pls", "demo.V2-pls", "demo.V4-pls", "demo.IT-pls", "demo.behavior-i2n"]
