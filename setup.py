@@ -8,7 +8,7 @@ packages = [name for name in find_packages() if name.split(".")[0] == "brainscor
 
 setup(
     name="brainscore-submission",
-    version="0.1.0",
+    version="0.2.0",
     description="Put a vision model to the brain's test: record, score, search layers, package for Brain-Score",
     long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
@@ -35,6 +35,7 @@ setup(
         "pandas<3",
         "pillow",
         "platformdirs",
+        "pydantic>=2",
         # Brain-Score's own plugin tests, which `check` runs.
         "pytest",
         "pytest-check",

@@ -204,5 +204,5 @@ def _require_fired(layers: Iterable[str], fired: Iterable[str]) -> None:
         raise UserError(
             f"layer '{silent[0]}' never fires in a forward pass (containers do not, nor does attention dropout "
             "under fused attention). Choose another: "
-            "`python -m analysis.layer_search --list-layers` lists those that do."
+            "`brainscore-submission search --list-layers` lists those that do."
         )
