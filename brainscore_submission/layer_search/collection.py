@@ -8,8 +8,8 @@ import numpy as np
 
 from ..engine.sketch import Sketch
 from ..engine.survey import Candidate
+from ..scoring.formulas import ceiled
 from ..scoring.suites import Suite
-from ..scoring.uncertainty import ceiled
 from .confirmation import Confirmation, sketch_error, to_confirm
 from .scores import LayerScore
 from .selection import AreaScores

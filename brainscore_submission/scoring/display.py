@@ -94,7 +94,7 @@ def _cells(record: Record) -> list[str]:
     if found is None:
         return ["", "", record.status, "", ""]
     interval = "" if found.interval is None else "{:.3f}-{:.3f}".format(*found.interval)
-    score = _with_error(found.score, found.score_error) if found.ceiling is not None else "unceiled"
+    score = "unceiled" if found.score is None else _with_error(found.score, found.score_error)
     return [_number(found.raw, signed=True), _number(found.ceiling), score, interval, _number(found.score_2022)]
 
 

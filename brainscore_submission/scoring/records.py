@@ -30,7 +30,7 @@ from .sidecar import RecordError, Sidecar
 logger = logging.getLogger(__name__)
 
 FORMAT = 2
-STATUSES = ("scored", "no access")
+STATUSES = ("scored", "no access", "failed")
 PACKAGES = (
     "brainscore_submission",
     "brainscore_vision",
@@ -65,7 +65,7 @@ class Predictivity(_Strict):
     propagated to the scale of its number). `raw` is the signed correlation r, `ceiling` its noise ceiling c.
     """
 
-    raw: float
+    raw: float | None = None
     raw_error: float | None = None
     raw_spread: float | None = None  # standard deviation when neuroids and stimuli are drawn anew
     ceiling: float | None = None
@@ -80,16 +80,20 @@ class Predictivity(_Strict):
     metric: str | None = None
     engine: str | None = None
     raw_per_split: tuple[float, ...] | None = None
+    parts: tuple[tuple[float, float], ...] | None = None  # raw and ceiling of each, where the score is a mean over them
+    parts_over: str | None = None  # "subjects", "sessions", "splits" or "time bins"
     n_stimuli: int | None = None
     n_neuroids: int | None = None
     n_features: int | None = None
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Predictivity:
-        if self.ceiling is None and (self.score is not None or self.score_2022 is not None):
-            raise ValueError("a score without a ceiling; unceiled records hold raw only")
-        if self.ceiling is not None and (self.score is None or self.score_2022 is None):
-            raise ValueError("a ceiling without score and score_2022")
+        if self.raw is None and self.score is None:
+            raise ValueError("neither raw nor score")
+        if self.ceiling is None and self.score is not None and self.formula not in ("r", "unknown"):
+            raise ValueError(f"a score by {self.formula} without a ceiling")
+        if self.ceiling is not None and self.score is None:
+            raise ValueError("a ceiling without a score")
         _require_upright(self.interval)
         return self
 
@@ -290,12 +294,16 @@ def _from_0_1_0(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
     """JSON has lists only; the body becomes the kind of thing that was measured."""
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    fields = {name: _tuples(value) for name, value in fields.items()}
     body = fields.get("measured")
     if isinstance(body, dict):
         kind = Measure if fields.get("kind") == "measure" else Predictivity
-        fields["measured"] = kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in body.items()})
+        fields["measured"] = kind(**{name: _tuples(value) for name, value in body.items()})
     return fields
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(one) for one in value) if isinstance(value, list) else value
 
 
 def _checksum(fields: dict[str, Any]) -> str:

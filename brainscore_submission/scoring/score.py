@@ -23,6 +23,7 @@ from ..plugin.errors import UserError, suggest
 from ..plugin.files import require_writable_folder
 from . import uncertainty
 from .fast_metrics import Job, make_job, require_engine
+from .formulas import FORMULAS, OF_2022_BY_CLASS, UNCEILED, UNKNOWN, Found, by_class, ceiled, read_score
 from .recorded_model import Recorded, RecordedActivations, rehearse
 from .records import Predictivity, Record, RecordError, record_path, versions
 from .sidecar import Sidecar
@@ -288,66 +289,70 @@ def describe_record(
 
 
 def _numbers(score: Any, job: Job) -> dict[str, Any]:
-    """What Brain-Score's score holds: ceiled value, signed raw r, ceiling, and errors on their own scales."""
+    """What Brain-Score's score holds: value, signed raw, ceiling, and errors on their own scales."""
+    found = read_score(score, job.benchmark)
+    unceilable = found.raw is not None and found.ceiling is None and score.attrs.get("ceiling") is not None
+    if not np.isfinite(found.value) and not unceilable:
+        raise UserError("the score is NaN.")
     raw = score.attrs.get("raw", score)
-    ceiling = score.attrs.get("ceiling")
-    r, r_error = _value(raw), _error(raw)
     numbers: dict[str, Any] = {
-        "raw": r,
-        "raw_error": r_error,
+        "raw": found.raw,
+        "raw_error": _error(raw),
         "raw_per_split": _per_split(raw),
         "metric": job.identifier.rsplit("-", 1)[-1],
         **_sizes(job.benchmark),
     }
-    c = None if ceiling is None or getattr(job.benchmark, "unceiled", False) else _value(ceiling)
-    if c is None or not np.isfinite(c) or c <= 0:  # below 0 the recordings do not agree with themselves
-        return numbers | {"formula": "r"}
-    numbers |= {"score": _value(score), "ceiling": c, "ceiling_error": _error(ceiling)}
-    if hasattr(job.benchmark, "_similarity_metric"):
-        return numbers | _both_formulas(r, r_error, c)
-    return numbers | {
-        "score_2022": _value(score),
-        "score_error": _error(score),
-        "score_2022_error": _error(score),
-        "formula": "r/sqrt(c)",
-    }
+    ceiling = score.attrs.get("ceiling")
+    no_signal = found.ceiling is not None and found.ceiling <= 0  # the recordings do not agree with themselves
+    if getattr(job.benchmark, "unceiled", False) or no_signal or not np.isfinite(found.value):
+        return numbers | {"formula": UNCEILED}
+    numbers |= {"score": found.value, "ceiling": found.ceiling, "formula": found.formula}
+    if len(found.parts) > 1:
+        numbers |= {"parts": found.parts, "parts_over": found.over}
+    numbers |= {"ceiling_error": None if found.ceiling is None else _error(ceiling)}
+    numbers |= {"score_error": _score_error(found, found.formula, numbers["raw_error"], _error(score))}
+    then = by_class(job.benchmark, OF_2022_BY_CLASS)
+    if then is not None and found.parts:
+        raw_parts, ceilings = np.array(found.parts).T
+        numbers["score_2022"] = float(np.mean(ceiled(raw_parts, ceilings, then)))
+        numbers["score_2022_error"] = _score_error(found, then, numbers["raw_error"], _error(score))
+    return numbers
+
+
+def _score_error(found: Found, formula: str, raw_error: float | None, own: float | None) -> float | None:
+    """The error of raw times the derivative of the formula; of a mean over subjects or sessions, its standard error.
+
+    Brain-Score copies the error of raw unscaled to most scores, so its own is kept only where nothing else is known.
+    """
+    if len(found.parts) == 1:
+        slope = FORMULAS[formula].slope(found.raw, found.ceiling)
+        return None if raw_error is None else float(slope * raw_error)
+    if found.over in ("subjects", "sessions"):
+        scores = ceiled(*np.array(found.parts).T, formula)
+        return float(np.std(scores, ddof=1) / np.sqrt(len(scores)))
+    return own
 
 
 def _notes(score: Any, job: Job) -> tuple[str, ...]:
     notes = []
-    ceiling = score.attrs.get("ceiling")
-    if ceiling is not None and _value(ceiling) <= 0:
-        notes.append(
-            f"the ceiling is {_value(ceiling):.3f}: no reliable signal in the recordings, so there is no score"
-        )
+    found = read_score(score, job.benchmark)
+    if found.ceiling is not None and found.ceiling <= 0:
+        notes.append(f"the ceiling is {found.ceiling:.3f}: no reliable signal in the recordings, so there is no score")
+    if found.formula == UNKNOWN:
+        notes.append("the score is Brain-Score's own; no known formula makes it of the raw value and the ceiling")
     if job.engine == "converged":
         notes.append("PLS by the book, iterated to convergence: not Brain-Score's number")
     return (*notes, *(job.metric.predictivity.notes if job.metric else ()))
 
 
-def _both_formulas(r: float, r_error: float | None, c: float) -> dict[str, Any]:
-    """Today's r²/c is Brain-Score's own value; (r/c)² is 2022's. Errors: derivative times the error of r."""
-    slope = None if r_error is None else 2 * abs(r) * r_error
-    return {
-        "score_error": None if slope is None else slope / c,
-        "score_2022": (r / c) ** 2,
-        "score_2022_error": None if slope is None else slope / c**2,
-        "formula": "r^2/c",
-    }
-
-
-def _value(score: Any) -> float:
-    return float(np.asarray(score.values if hasattr(score, "values") else score))
-
-
 def _error(score: Any) -> float | None:
-    error = score.attrs.get("error")
-    return None if error is None else float(np.asarray(error))
+    error = np.asarray(getattr(score, "attrs", {}).get("error", np.nan), dtype=float)
+    return float(error) if error.size == 1 and np.isfinite(error) else None
 
 
 def _per_split(raw: Any) -> tuple[float, ...] | None:
-    values = raw.attrs.get("raw")
-    if values is None or "split" not in values.dims:
+    values = getattr(raw, "attrs", {}).get("raw")
+    if not {"split"} < set(getattr(values, "dims", ())) <= {"split", "neuroid"}:
         return None
     per_split = values.median("neuroid") if "neuroid" in values.dims else values
     return tuple(float(value) for value in per_split.values)
@@ -358,12 +363,16 @@ def _sizes(benchmark: Any) -> dict[str, int | None]:
     if assembly is None:
         return {"n_stimuli": None, "n_neuroids": None}
     n_neuroids = assembly.sizes["neuroid"] if "neuroid" in assembly.dims else None
-    return {"n_stimuli": len(set(assembly["stimulus_id"].values)), "n_neuroids": n_neuroids}
+    try:
+        n_stimuli = len(set(assembly["stimulus_id"].values))
+    except KeyError:
+        n_stimuli = None
+    return {"n_stimuli": n_stimuli, "n_neuroids": n_neuroids}
 
 
 def _sidecar(score: Any, job: Job) -> Sidecar | None:
-    raw = score.attrs.get("raw", score).attrs.get("raw")
-    if raw is None or not {"split", "neuroid"} <= set(raw.dims):
+    raw = getattr(score.attrs.get("raw", score), "attrs", {}).get("raw")
+    if set(getattr(raw, "dims", ())) != {"split", "neuroid"}:
         return None
     raw = raw.transpose("split", "neuroid")
     r, neuroid_id = raw.values.astype(float), raw["neuroid_id"].values.astype(str)

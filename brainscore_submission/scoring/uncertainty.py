@@ -1,4 +1,4 @@
-"""How sure a score is: bootstrap over neuroids and stimuli, and the formulas that turn r into a score.
+"""How sure a score is: bootstrap over neuroids and stimuli.
 
 A score is the mean over splits of the median over neuroids of Pearson r, then ceiled. Brain-Score's own
 error (`raw_error`) is the spread over its splits divided by the root of their number. The splits share
@@ -12,20 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..plugin.errors import UserError, suggest
+from .formulas import TODAY, ceiled
 from .sidecar import Sidecar
 
 LEVEL = 0.95
 N_RESAMPLES = 1000
-
-# c is the ceiling on the scale of r. Brain-Score since January 2026; Brain-Score in 2022 and the paper;
-# behaviour; no ceiling.
-FORMULAS = {
-    "r^2/c": lambda r, c: r**2 / c,
-    "(r/c)^2": lambda r, c: (r / c) ** 2,
-    "r/sqrt(c)": lambda r, c: r / np.sqrt(c),
-    "r": lambda r, c: r,
-}
-TODAY, OF_2022, UNCEILED = "r^2/c", "(r/c)^2", "r"
 
 
 @dataclass(frozen=True)
@@ -37,25 +28,6 @@ class Difference:
     high: float
     share_positive: float
     over: str
-
-
-def ceiled(raw, ceiling, formula):
-    """Turn raw r into a score.
-
-    Parameters
-    ----------
-    raw : float or array
-    ceiling : float, ignored by the formula "r"
-    formula : a key of `FORMULAS`
-
-    Examples
-    --------
-    >>> round(ceiled(.7, .8, "r^2/c"), 4), round(ceiled(.7, .8, "(r/c)^2"), 4)
-    (0.6125, 0.7656)
-    """
-    if formula not in FORMULAS:
-        raise UserError(f"unknown formula '{formula}'.{suggest(formula, FORMULAS)}")
-    return FORMULAS[formula](raw, ceiling)
 
 
 def score_interval(sidecar, *, score, score_error, ceiling, formula=TODAY, **options):
