@@ -1,4 +1,4 @@
-"""Figures of profiles, hierarchies and layer searches. Each says UNTRAINED or SIMULATED where it must.
+"""Figures of profiles and hierarchies; those of layer searches are in `layer_plots`. Each says its marks.
 
 A mark that all models have stands over the figure, any other at the names of those it is true of.
 
@@ -12,18 +12,18 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
+from brainscore_submission.plugin.files import whole_file, writing_to
 from brainscore_submission.scoring.published import CAVEAT
+from brainscore_submission.scoring.records import MARKS
 
+from .display import interval, signed
 from .hierarchy import Estimate
-from .profiles import FORMULA_LABELS, Profile
+from .profiles import FORMULA_LABELS, Profile, depth_of
 
 STYLE = Path(__file__).with_name("figures.mplstyle")
-MARKS = ("UNTRAINED", "SIMULATED")
 MARK_COLOR = "#b00020"
-_HEAT_LABELS = 40
 _PANEL_SIGNS = 36  # in the title of one of two panels side by side
 
 
@@ -32,15 +32,21 @@ def style():
     return mpl.rc_context(fname=STYLE)
 
 
-def save(figure: Figure, folder, name: str) -> list[Path]:
-    """Write a figure as `name`.svg and `name`.png."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = [folder / f"{name}.svg", folder / f"{name}.png"]
-    with style():
-        for path in paths:
-            stamp = {"Date": None} if path.suffix == ".svg" else {"Software": None}
-            figure.savefig(path, metadata=stamp)
+def save(figure: Figure, folder: str | Path, name: str, option: str = "--figures") -> list[Path]:
+    """Write a figure as `name`.svg and `name`.png, each whole or not at all.
+
+    Raises
+    ------
+    UserError
+        They cannot be written; says to give another folder with `option`.
+    """
+    with writing_to(folder, option):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    paths = []
+    for kind, stamp in (("svg", {"Date": None}), ("png", {"Software": None})):
+        paths.append(Path(folder) / f"{name}.{kind}")
+        with style(), whole_file(paths[-1], option) as unfinished:
+            figure.savefig(unfinished, format=kind, metadata=stamp)
     return paths
 
 
@@ -54,7 +60,8 @@ def area_profile(profiles: Sequence[Profile], formula: str = "today") -> Figure:
         step = min(0.06, 0.5 / len(profiles))
         for number, profile in enumerate(profiles):
             shift = step * (number - (len(profiles) - 1) / 2)
-            _one_profile(axes, profile, formula, areas, shift, look(number) | {"label": label(profile, common)})
+            label = {"label": marked(profile.model, profile.marks, common)}
+            _one_profile(axes, profile, formula, areas, shift, look(number) | label)
         axes.set_xticks(range(len(areas)), areas)
         axes.set_xlabel("area, shallow to deep")
         axes.set_ylabel(f"score {FORMULA_LABELS[formula]}")
@@ -135,9 +142,8 @@ def rho_text(one: Estimate) -> str:
     """
     if one.hierarchy.rho is None:
         return "ρ undefined"
-    text = f"ρ {one.hierarchy.rho:+.1f}" + (" (ties)" if one.hierarchy.ties else "")
-    interval = "" if one.interval is None else f" [{one.interval[0]:+.1f}, {one.interval[1]:+.1f}]"
-    return (text + interval).replace("-", "−")
+    ends = "" if one.interval is None else f" [{interval(one.interval, 1, sign=True).replace(' to', ',')}]"
+    return f"ρ {signed(one.hierarchy.rho, 1)}{' (ties)' if one.hierarchy.ties else ''}{ends}"
 
 
 def neuroid_distributions(profiles: Sequence[Profile]) -> Figure | None:
@@ -148,8 +154,7 @@ def neuroid_distributions(profiles: Sequence[Profile]) -> Figure | None:
     area_of = {name: profile.area_of[name] for profile in profiles for name in profile.neuroid_r}
     if not area_of:
         return None
-    known = {area: depth for depth, area in enumerate(AREAS_AND_BEHAVIOR)}
-    shown = sorted(area_of, key=lambda name: (known.get(area_of[name], len(known)), name))
+    shown = sorted(area_of, key=lambda name: (depth_of(area_of[name]), name))
     with style():
         figure = Figure(figsize=(5.2, 0.9 + len(shown) * (0.35 + 0.2 * len(profiles))))
         panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
@@ -174,41 +179,11 @@ def _one_distribution(axes, profiles, benchmark, common):
         if len(r):
             axes.plot(np.percentile(r, [25, 75]), [height, height], color=drawn["color"], marker="")
         median = [np.median(r)] if len(r) else []
-        axes.plot(median, [height] * len(median), label=label(profile, common), **drawn)
+        axes.plot(median, [height] * len(median), label=marked(profile.model, profile.marks, common), **drawn)
     axes.axvline(0, color="#5a636d", linewidth=0.8)
     axes.set_yticks([])
     axes.grid(True, axis="x")
     axes.set_ylabel(benchmark.removesuffix("-pls"), rotation=0, ha="right", va="center", fontsize=9)
-
-
-def layer_search_map(table: pd.DataFrame, model: str, suite: str, found_on: Sequence[str] = ()) -> Figure:
-    """Heat map of a layer search: layers by depth, areas, score; the best layer of each area is framed.
-
-    Parameters
-    ----------
-    table : DataFrame with columns layer, depth, area, score
-    model, suite : str
-    found_on : marks, e.g. ("SIMULATED",)
-    """
-    scores = table.pivot_table(index=["depth", "layer"], columns="area", values="score").sort_index()
-    scores = scores[[area for area in AREAS_AND_BEHAVIOR if area in scores] or list(scores)]
-    layers = list(scores.index.get_level_values("layer"))
-    with style():
-        figure = Figure(figsize=(5.2, 1.2 + 0.13 * min(len(layers), _HEAT_LABELS)))
-        axes = figure.add_subplot()
-        mesh = axes.pcolormesh(np.ma.masked_invalid(scores.to_numpy()), edgecolors="face", linewidth=0.3)
-        for column, area in enumerate(scores):
-            best = int(np.nanargmax(scores[area].to_numpy()))
-            axes.add_patch(Rectangle((column, best), 1, 1, fill=False, edgecolor="#d55e00", linewidth=2))
-        step = -(-len(layers) // _HEAT_LABELS)
-        axes.set_yticks(np.arange(0, len(layers), step) + 0.5, layers[::step], fontsize=7.5)
-        axes.set_xticks(np.arange(scores.shape[1]) + 0.5, list(scores))
-        axes.invert_yaxis()
-        axes.grid(False)
-        bar = figure.colorbar(mesh, label="score", shrink=0.5)
-        bar.solids.set(rasterized=False, edgecolor="face")  # vector, so that a page needs no embedded image
-        axes.set_xlabel("area; the best layer is framed")
-        return titled(figure, f"Layer search, suite {suite}\n{short(model)}", found_on)
 
 
 def published_against_own(lined_up: pd.DataFrame) -> Figure:
@@ -220,14 +195,13 @@ def published_against_own(lined_up: pd.DataFrame) -> Figure:
     """
     models = list(lined_up["model"].unique())
     with style():
-        flags = [[mark for mark in MARKS if lined_up[lined_up["model"] == one][mark.lower()].any()] for one in models]
-        common = common_marks(flags)
+        common = common_marks(lined_up["marks"])
         figure, panels = _panels(len(models), height=1.7)
-        for axes, model, own in zip(panels, models, flags, strict=True):
+        for axes, model in zip(panels, models, strict=True):
             mine = lined_up[lined_up["model"] == model]
             axes.plot(mine["area"], mine["published"], "s", color="#5c5c5c", fillstyle="none", label=CAVEAT)
             axes.plot(mine["area"], mine["own_2022"], "o", color="#0072b2", label="own, same formula, other data")
-            axes.set_title(marked(model, own, common, _PANEL_SIGNS))
+            axes.set_title(marked(model, mine["marks"].iloc[0], common, _PANEL_SIGNS))
             axes.margins(x=0.12)
         figure.supylabel("score (r/c)²", fontsize=10)
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower left", ncols=1)
@@ -246,11 +220,6 @@ def common_marks(each: Iterable[Sequence[str]]) -> list[str]:
     """The marks that all models of a figure have, to stand over it; of the others each name tells."""
     each = list(each)
     return [mark for mark in MARKS if all(mark in own for own in each)]
-
-
-def label(profile: Profile, common: Sequence[str]) -> str:
-    """Legend entry of a model, with the marks that not all have."""
-    return marked(profile.model, profile.marks, common)
 
 
 def marked(model: str, own: Sequence[str], common: Sequence[str], room: int | None = None) -> str:

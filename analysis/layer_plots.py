@@ -1,16 +1,21 @@
 """Figures of a layer search: heat map and profiles over the layers in the order of the forward pass.
 
-Both are drawn from the table of a search (`layer_search.table`), so they can be drawn again later.
+Both are drawn from the search's table.json alone: by the search when it is done, by the report, and again later.
 """
 
 import itertools
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+
+from brainscore_submission.scoring.records import MARKS
 
 from .figures import short, style, titled
 
@@ -20,20 +25,48 @@ LINE, BAND, ZERO, EDGE = "#0072b2", "#0072b2", "#5a636d", "#5a636d"
 NOT_SCORED = "#e4e1da"
 MOST_GROUPS = 12
 WIDTH = 11.0
+NUMBERS = ("position", "depth", "raw", "raw_error", "raw_spread", "score", "score_error")
+NEEDED = ("layer", "area", "benchmark", "exact", "tied", "chosen", *NUMBERS)
 
 
-def heat_map(table: pd.DataFrame, model: str, committed: Mapping[str, str], marks: Sequence[str] = ()) -> Figure:
-    """Signed score of every layer: one row a benchmark, layers in the order of the forward pass.
+@dataclass(frozen=True)
+class Search:
+    """What a table.json holds; `table` has a row a layer and benchmark, with the columns of `layer_search.table`."""
+
+    table: pd.DataFrame
+    model: str
+    suite: str
+    marks: tuple[str, ...]
+
+
+def read_search(path: Path) -> Search:
+    """Read a table.json, also one of version 0.1.0, which has a flag for each mark.
+
+    Raises
+    ------
+    KeyError, ValueError, OSError
+        Something is missing, it is no JSON or holds no number, it cannot be read.
+    """
+    facts = json.loads(path.read_text(encoding="utf-8"))
+    table = pd.DataFrame(facts["layers"])
+    missing = [name for name in NEEDED if name not in table]
+    if missing or table["raw"].isna().all():
+        raise ValueError(f"its layers have no {', '.join(missing) or 'score'}")
+    kinds = dict.fromkeys(NUMBERS, float) | {"position": int, "chosen": bool, "exact": bool}
+    marks = facts["marks"] if "marks" in facts else [mark for mark in MARKS if facts[mark.lower()]]
+    return Search(table.astype(kinds), facts["model"], facts["suite"], tuple(marks))
+
+
+def heat_map(search: Search, committed: Mapping[str, str] | None = None) -> Figure:
+    """Signed score of every layer: one row a benchmark, layers in the order of the forward pass, the chosen one marked.
 
     Parameters
     ----------
-    table : DataFrame with the columns of `search.table.COLUMNS`
-    model : str
+    search : Search
     committed : area -> layer, as named in the table; of a given layer map
-    marks : "UNTRAINED", "SIMULATED"
     """
-    rows = list(_rows(table))
-    n_layers = int(table["position"].max()) + 1
+    rows = list(_rows(search.table))
+    n_layers = search.table["position"].max() + 1
     values = np.full((len(rows), n_layers), np.nan)
     for number, (_, row) in enumerate(rows):
         values[number, row["position"]] = _signed(row)
@@ -48,10 +81,15 @@ def heat_map(table: pd.DataFrame, model: str, committed: Mapping[str, str], mark
         axes.set_ylim(len(rows) - 0.4, -0.5)
         axes.set_yticks([])
         axes.spines[["left", "bottom"]].set_visible(False)
-        _name_groups(axes, table)
-        figure.colorbar(mesh, ax=axes, label="signed score", pad=0.02, fraction=0.02, aspect=12)
-        _legend(figure, committed, "chosen for the area")
-        return titled(figure, f"Layer search: {short(model)}, {n_layers} layers", marks)
+        _name_groups(axes, search.table)
+        bar = figure.colorbar(mesh, ax=axes, label="signed score", pad=0.02, fraction=0.02, aspect=12)
+        bar.solids.set(rasterized=False, edgecolor="face")  # vector, so that a page needs no embedded image
+        _legend(figure, committed)
+        return titled(figure, f"{_title(search)}, {n_layers} layers", search.marks)
+
+
+def _title(search):
+    return f"Layer search: {short(search.model)}, suite {short(search.suite)}"
 
 
 def _strips(axes, values):
@@ -67,28 +105,25 @@ def _strips(axes, values):
     return mesh
 
 
-def profiles(table: pd.DataFrame, model: str, committed: Mapping[str, str], marks: Sequence[str] = ()) -> Figure:
+def profiles(search: Search, committed: Mapping[str, str] | None = None) -> Figure:
     """Signed score over the layers with its error band, one panel a benchmark.
 
     The band is one standard deviation of the score when neuroids and stimuli are drawn anew; where there are none, its
     standard error over splits. Parameters as of `heat_map`.
     """
-    rows = list(_rows(table))
+    rows = list(_rows(search.table))
     with style():
         figure = Figure(figsize=(WIDTH, 1.1 + 1.65 * len(rows)))
         panels = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
         for axes, (label, row) in zip(panels, rows, strict=True):
             _one_profile(axes, row, committed)
             axes.set_title(f"{label}: {_best_in_words(row)}", fontsize=9)
-        for axes in panels:
-            _name_groups(axes, table, named=axes is panels[-1])
+            _name_groups(axes, search.table, named=axes is panels[-1])
         figure.supylabel("signed score", fontsize=10)
-        extra = [
-            Line2D([], [], marker="o", color="white", markeredgecolor=LINE, linestyle="", label="from a sketch"),
-            Line2D([], [], marker="|", color="#d55e00", linestyle="", label="tied with the best"),
-        ]
-        _legend(figure, committed, "chosen for the area", [*extra[(0 if not table["exact"].all() else 1) :]])
-        return titled(figure, f"Layer search: {short(model)}", marks)
+        sketched = Line2D([], [], marker="o", color="white", markeredgecolor=LINE, linestyle="", label="from a sketch")
+        tied = Line2D([], [], marker="|", color="#d55e00", linestyle="", label="tied with the best")
+        _legend(figure, committed, [tied] if search.table["exact"].all() else [sketched, tied])
+        return titled(figure, _title(search), search.marks)
 
 
 def _one_profile(axes, row, committed):
@@ -96,7 +131,7 @@ def _one_profile(axes, row, committed):
     axes.fill_between(x, y - error, y + error, color=BAND, alpha=0.22, linewidth=0)
     axes.plot(x, y, color=LINE, linewidth=1.0, marker="")
     size = float(np.clip(600 / len(row), 1.5, 5))
-    exact = row["exact"].to_numpy(dtype=bool)
+    exact = row["exact"].to_numpy()
     axes.plot(x[exact], y[exact], color=LINE, marker="o", markersize=size, linestyle="")
     axes.plot(x[~exact], y[~exact], color="white", markeredgecolor=LINE, marker="o", markersize=size, linestyle="")
     axes.axhline(0, color=ZERO, linewidth=0.8)
@@ -121,14 +156,13 @@ def _rows(table):
 def _signed(row):
     """Score with the sign of r; r itself where there is no ceiling."""
     score = row["score"].where(row["score"].notna(), row["raw"])
-    return np.copysign(score.to_numpy(dtype=float), row["raw"].to_numpy(dtype=float))
+    return np.copysign(score.to_numpy(), row["raw"].to_numpy())
 
 
 def _band(row):
     """Spread of raw r on the scale of the score, by the slope of the score's own error over the error of raw."""
-    raw_error, score_error = (row[name].to_numpy(dtype=float) for name in ("raw_error", "score_error"))
+    raw_error, score_error, spread = (row[name].to_numpy() for name in ("raw_error", "score_error", "raw_spread"))
     slope = np.divide(score_error, raw_error, out=np.ones(len(row)), where=raw_error > 0)
-    spread = row["raw_spread"].to_numpy(dtype=float)
     return np.nan_to_num(np.where(np.isnan(spread), score_error, slope * spread))
 
 
@@ -137,17 +171,14 @@ def _marked(axes, row, committed, height):
     position = dict(zip(row["layer"], row["position"] + 0.5, strict=True))
     for layer in row["layer"][row["chosen"]]:
         axes.plot([position[layer]], [height(layer)[0]], zorder=4, clip_on=False, **BEST)
-    layer = committed.get(row["area"].iloc[0])
+    layer = (committed or {}).get(row["area"].iloc[0])
     if layer in position:
         axes.plot([position[layer]], [height(layer)[1]], zorder=5, clip_on=False, **COMMITTED)
 
 
 def _best_in_words(row):
     chosen = row[row["chosen"]]
-    if chosen.empty:
-        return ""
-    one = chosen.iloc[0]
-    return f"{one['layer']}, {_signed(chosen)[0]:.3f}"
+    return "" if chosen.empty else f"{chosen['layer'].iloc[0]}, {_signed(chosen)[0]:.3f}"
 
 
 def groups(layers: Sequence[str]) -> list[tuple[str, int, int]]:
@@ -163,18 +194,12 @@ def groups(layers: Sequence[str]) -> list[tuple[str, int, int]]:
     found: list[tuple[str, int, int]] = [(layers[0].split(".")[0], 0, len(layers))]
     for depth in range(1, 6):
         names = [".".join(layer.split(".")[:depth]) for layer in layers]
-        runs = [(name, [position for position, _ in run]) for name, run in _runs(names)]
-        if len(runs) > MOST_GROUPS:
-            break
+        starts = [at for at, name in enumerate(names) if at == 0 or name != names[at - 1]]
         # Not past the point where every layer is a part of its own.
-        if depth > 1 and len(runs) == len(layers) > len(found):
+        if len(starts) > MOST_GROUPS or (depth > 1 and len(starts) == len(layers) > len(found)):
             break
-        found = [(name, positions[0], positions[-1] + 1) for name, positions in runs]
+        found = [(names[start], start, stop) for start, stop in itertools.pairwise([*starts, len(layers)])]
     return found
-
-
-def _runs(names):
-    return [(name, list(run)) for name, run in itertools.groupby(enumerate(names), key=lambda pair: pair[1])]
 
 
 def _name_groups(axes, table, named=True):
@@ -208,8 +233,8 @@ def _apart(middles, labels, width):
     return sorted(kept)
 
 
-def _legend(figure, committed, best, extra=()):
-    handles = [Line2D([], [], label=best, **BEST)]
+def _legend(figure, committed, extra=()):
+    handles = [Line2D([], [], label="chosen for the area", **BEST)]
     if committed:
         handles.append(Line2D([], [], label="committed by the layer map", **COMMITTED))
     figure.legend(handles=[*handles, *extra], loc="outside lower left", ncols=4)

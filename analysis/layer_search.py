@@ -1,6 +1,6 @@
 """Find which layer of a network fits which brain area, with plots: `python -m analysis.layer_search --model 991`.
 
-The search and its command are in the package; here its plots are drawn.
+The search and its command are in the package; here its plots are drawn, from the table it has written.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from brainscore_submission.cli import run
+from brainscore_submission.cli.front_end import run
 from brainscore_submission.cli.search import SEARCH_HELP, search_command
 
 if TYPE_CHECKING:
@@ -26,16 +26,14 @@ def draw(result: SearchResult, committed: Mapping[str, str]) -> list[Path]:
     result : SearchResult
     committed : area -> layer of a given layer map, marked in the plots
     """
-    from brainscore_submission.layer_search.table import table
-
     from . import layer_plots
     from .figures import save
 
+    search = layer_plots.read_search(result.folder / "table.json")
     names = {area: result.survey.same_as.get(layer, layer) for area, layer in committed.items()}
-    arguments = table(result), result.model.name, names, result.marks
     return [
-        *save(layer_plots.heat_map(*arguments), result.folder, "heat_map"),
-        *save(layer_plots.profiles(*arguments), result.folder, "profiles"),
+        *save(layer_plots.heat_map(search, names), result.folder, "heat_map", "--results"),
+        *save(layer_plots.profiles(search, names), result.folder, "profiles", "--results"),
     ]
 
 

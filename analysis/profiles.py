@@ -3,12 +3,15 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
-from brainscore_submission.scoring.records import RecordError
+from brainscore_submission.plugin.errors import UserError, suggest
+from brainscore_submission.scoring.records import RecordError, marks_of, read_folder
 from brainscore_submission.scoring.sidecar import Sidecar
 from brainscore_submission.scoring.suites import Suite, find_suite
 from brainscore_submission.scoring.uncertainty import (
@@ -44,24 +47,13 @@ class Profile:
     model: str
     suite: str
     competition_id: int | None
-    untrained: bool
-    simulated: bool
+    marks: tuple[str, ...]
     values: dict[str, dict[str, float]]
     resamples: dict[str, dict[str, np.ndarray]]
     over: dict[str, str]
     recorded: dict[str, tuple[float, float]]
     neuroid_r: dict[str, np.ndarray]
     area_of: dict[str, str]
-
-    @property
-    def marks(self) -> tuple[str, ...]:
-        """What every table and figure of this profile must say."""
-        return marks([self])
-
-    @property
-    def title(self) -> str:
-        """The model's name and its marks."""
-        return " ".join([self.model, *(f"[{mark}]" for mark in self.marks)])
 
     def interval(self, formula: str, area: str) -> tuple[float, float] | None:
         """The 95 % interval of an area's score: the record's own where it holds one; None without an error."""
@@ -71,11 +63,36 @@ class Profile:
         return None if resamples is None else percentiles(resamples)
 
 
-def marks(profiles: Iterable[Profile]) -> tuple[str, ...]:
-    """What must stand on anything that shows these profiles: UNTRAINED, SIMULATED."""
-    flags = {"UNTRAINED": "untrained", "SIMULATED": "simulated"}
-    profiles = list(profiles)
-    return tuple(mark for mark, flag in flags.items() if any(getattr(p, flag) for p in profiles))
+def read_predictivity(folder: Path) -> tuple[pd.DataFrame, list[str]]:
+    """The records of a folder that tell how well recordings are predicted, and a line for each file left out."""
+    table, unread = read_folder(folder)
+    return table[table["kind"] == "predictivity"], unread
+
+
+def find_model(name: str, ones: Iterable[Any]) -> str:
+    """The model meant by its name or competition number, of records, profiles or estimates.
+
+    Raises
+    ------
+    UserError
+        No such model.
+    """
+    numbers = {one.model: one.competition_id for one in ones}
+    for model, number in numbers.items():
+        if name == model or (pd.notna(number) and name == str(int(number))):
+            return model
+    raise UserError(f"unknown model '{name}'.{suggest(name, numbers)}")
+
+
+def depth_of(area: str | None) -> int:
+    """Place of an area from shallow to deep, behaviour last, anything else behind it."""
+    return AREAS_AND_BEHAVIOR.index(area) if area in AREAS_AND_BEHAVIOR else len(AREAS_AND_BEHAVIOR)
+
+
+def by_depth(table: pd.DataFrame, *before: str) -> pd.DataFrame:
+    """Records from shallow areas to deep ones, within equal values of the columns `before`."""
+    depth = table["area"].map(depth_of)
+    return table.assign(depth=depth).sort_values([*before, "depth", "benchmark", "model"]).drop(columns="depth")
 
 
 def profiles_of(table: pd.DataFrame, *, n_resamples=N_RESAMPLES, seed=0) -> tuple[list[Profile], list[str]]:
@@ -83,7 +100,7 @@ def profiles_of(table: pd.DataFrame, *, n_resamples=N_RESAMPLES, seed=0) -> tupl
 
     Parameters
     ----------
-    table : DataFrame, from `records.read_folder`
+    table : DataFrame, from `read_predictivity`
     n_resamples, seed : int
 
     Returns
@@ -122,8 +139,7 @@ def _profile(records, n_resamples, seed):
         model=first.model,
         suite=first.suite,
         competition_id=None if pd.isna(first.competition_id) else int(first.competition_id),
-        untrained=bool(records["untrained"].any()),
-        simulated=bool(records["simulated"].any()),
+        marks=marks_of(records.itertuples()),
         values=values,
         resamples={
             name: _by_area(suite, {benchmark: draw[name] for benchmark, draw in draws.items()}) for name in FORMULAS
@@ -140,7 +156,7 @@ def _sidecar(record):
     if record.sidecar is None or pd.isna(record.sidecar):
         return None, []
     try:
-        return Sidecar.load(record.sidecar), []
+        return Sidecar.load(record.sidecar, record.checksum), []
     except RecordError as error:
         return None, [f"neuroids not used, normal errors instead: {error}"]
 
@@ -210,10 +226,8 @@ def _recorded(scored):
 
 def _gaps(records, values):
     """Which areas of the suite have no score, and why: a line for each reason, areas from shallow to deep."""
-    level = {area: depth for depth, area in enumerate(AREAS_AND_BEHAVIOR)}
-    areas = sorted(_suite(records).areas, key=lambda area: (level.get(area, len(level)), area))
     by_reason = {}
-    for area in areas:
+    for area in sorted(_suite(records).areas, key=lambda area: (depth_of(area), area)):
         if area not in values["today"]:
             mine = records[records["area"] == area]
             reasons = sorted({reason for reason in mine["reason"] if reason})

@@ -1,8 +1,8 @@
 """Records of a folder as everything the report says, before it is laid out: plain values and figures."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,34 +11,20 @@ from matplotlib.figure import Figure
 from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.scoring.published import CAVEAT
-from brainscore_submission.scoring.records import read_folder
+from brainscore_submission.scoring.records import marks_of, read_folder
 from brainscore_submission.scoring.suites import find_suite
-from brainscore_submission.scoring.uncertainty import N_RESAMPLES, percentiles
+from brainscore_submission.scoring.uncertainty import N_RESAMPLES
 
-from . import figures
-from .hierarchy import Comparison, Estimate, comparisons, record_estimates
-from .profiles import Profile, marks, profiles_of
+from . import figures, layer_plots
+from .differences import differences_of_r
+from .hierarchy import Estimate, comparisons_of_rho, record_estimates
+from .profiles import Profile, profiles_of
 from .published import line_up, public_targets
 
 WHY_WIDER = (
     "Brain-Score's own standard error is smaller because its splits overlap: they share most images and all "
     "neuroids, so it tells how the score moves with the choice of split, not with other neuroids or images."
 )
-
-
-@dataclass(frozen=True)
-class Difference:
-    """Score of a model minus that of the reference in one area, resampled together."""
-
-    area: str
-    difference: float
-    low: float
-    high: float
-
-    @property
-    def clear(self) -> bool:
-        """Whether the interval leaves out 0."""
-        return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True)
@@ -60,12 +46,10 @@ class SuiteSummary:
     areas: list[str]
     averages: dict[str, float | None]
     estimates: list[Estimate]
-    comparisons: list[Comparison]
+    comparisons: list[dict[str, Any]]
     reference: str | None
-    differences: dict[str, list[Difference]]
-    lined_up: pd.DataFrame
+    differences: pd.DataFrame
     figures: list[Shown]
-    records: pd.DataFrame
 
     def estimate(self, model: str, formula: str = "today") -> Estimate | None:
         """The rho-hierarchy of a model, or None where an area is missing."""
@@ -86,6 +70,7 @@ class Summary:
     marks: tuple[str, ...]
     suites: list[SuiteSummary]
     records: pd.DataFrame
+    measures: pd.DataFrame
     targets: pd.DataFrame
     searches: list[Shown]
     sentences: list[str]
@@ -107,46 +92,47 @@ def summarise(results, *, n_resamples=N_RESAMPLES, seed=0) -> Summary:
     if table.empty:
         more = f" {len(unread)} file(s) could not be used, first: {unread[0]}" if unread else ""
         raise UserError(f"no usable record under {results}.{more}\nScore a model: python evaluate.py --model 991")
-    profiles, gaps = profiles_of(table, n_resamples=n_resamples, seed=seed)
+    is_measure = table["kind"] == "measure"
+    records, options = table[~is_measure], {"n_resamples": n_resamples, "seed": seed}
+    profiles, gaps = profiles_of(records, **options)
     estimates, left_out = record_estimates(profiles)
-    reached = [profile.suite for profile in profiles if profile.values["unceiled"]]  # of others the warnings tell
-    suites = [_suite(name, profiles, estimates, table) for name in dict.fromkeys(reached)]
+    reached = dict.fromkeys(profile.suite for profile in profiles if profile.values["unceiled"])  # else: a warning
+    suites = []
+    for name in reached:
+        mine = [profile for profile in profiles if profile.suite == name]
+        reference = _reference(mine)
+        of_suite = records[records["suite"] == name]
+        differences, refused = differences_of_r(of_suite, reference, **options)
+        left_out += refused
+        suites.append(_suite(mine, [one for one in estimates if one.suite == name], reference, differences))
     searches, unread_searches = layer_searches(Path(results))
     return Summary(
         results=str(results),
-        marks=marks(profiles),
+        marks=marks_of(table.itertuples()),
         suites=suites,
-        records=table,
-        targets=public_targets(table),
+        records=records,
+        measures=table[is_measure],
+        targets=public_targets(records),
         searches=searches,
         sentences=[sentence for suite in suites for sentence in _sentences(suite)],
         caveats=_caveats(suites),
         warnings=[*unread, *gaps, *left_out, *unread_searches],
-        n_resamples=n_resamples,
-        seed=seed,
+        **options,
     )
 
 
-def _suite(name, profiles, estimates, table):
-    mine = [profile for profile in profiles if profile.suite == name]
-    ranked = [one for one in estimates if one.suite == name]
-    areas = [area for area in AREAS_AND_BEHAVIOR if any(area in profile.values["unceiled"] for profile in mine)]
-    averages = {profile.model: _average(profile) for profile in mine}
-    reference = _reference(mine, averages)
-    lined_up = line_up(mine)
+def _suite(profiles, estimates, reference, differences):
     return SuiteSummary(
-        name=name,
-        marks=marks(mine),
-        profiles=mine,
-        areas=areas,
-        averages=averages,
-        estimates=ranked,
-        comparisons=comparisons([one for one in ranked if one.formula == "today"]),
-        reference=None if reference is None else reference.model,
-        differences={p.model: _differences(p, reference) for p in mine if reference and p is not reference},
-        lined_up=lined_up,
-        figures=_figures(name, mine, ranked, lined_up),
-        records=table[table["suite"] == name],
+        name=profiles[0].suite,
+        marks=marks_of(profiles),
+        profiles=profiles,
+        areas=[area for area in AREAS_AND_BEHAVIOR if any(area in one.values["unceiled"] for one in profiles)],
+        averages={profile.model: _average(profile) for profile in profiles},
+        estimates=estimates,
+        comparisons=comparisons_of_rho([one for one in estimates if one.formula == "today"]),
+        reference=reference,
+        differences=differences,
+        figures=_figures(profiles, estimates),
     )
 
 
@@ -156,26 +142,15 @@ def _average(profile):
     return None if any(score is None for score in scores) else float(np.mean(scores))
 
 
-def _reference(profiles, averages):
+def _reference(profiles):
     """Whom to compare with: 991 if it is there, else the highest average; nobody where there is but one model."""
     if len(profiles) < 2:
         return None
-    joint = [profile for profile in profiles if profile.competition_id == 991]
-    return joint[0] if joint else max(profiles, key=lambda profile: averages[profile.model] or -1)
+    return max(profiles, key=lambda profile: (profile.competition_id == 991, _average(profile) or -1)).model
 
 
-def _differences(profile, reference):
-    found = []
-    for area in AREAS_AND_BEHAVIOR:
-        a, b = profile.resamples["today"].get(area), reference.resamples["today"].get(area)
-        if a is not None and b is not None:
-            observed = profile.values["today"][area] - reference.values["today"][area]
-            found.append(Difference(area, observed, *percentiles(a - b)))
-    return found
-
-
-def _figures(name, profiles, estimates, lined_up):
-    shown = []
+def _figures(profiles, estimates):
+    shown, name, lined_up = [], profiles[0].suite, line_up(profiles)
     ceiled = [profile for profile in profiles if profile.values["today"]]
     if ceiled:
         caption = "Bars: 95 % intervals. Behaviour is no level of the hierarchy, so no line leads there."
@@ -202,23 +177,14 @@ def layer_searches(results: Path) -> tuple[list[Shown], list[str]]:
     shown, warnings = [], []
     for path in sorted(results.rglob("layer_search/*/table.json")):  # <model>/layer_search/<suite>/table.json
         try:
-            facts = json.loads(path.read_text(encoding="utf-8"))
-            shown.append(_layer_search(facts, path))
+            figure = layer_plots.heat_map(layer_plots.read_search(path))
+            name = f"layer-search-{path.parents[2].name}-{path.parent.name}"
+            shown.append(Shown(name, figure, str(path.with_suffix(".csv"))))
         except (ValueError, OSError) as error:
             warnings.append(f"left out: {path}: {error}")
         except KeyError as error:
             warnings.append(f"left out: {path}: {error} is missing")
     return shown, warnings
-
-
-def _layer_search(facts, path):
-    table = pd.DataFrame(facts["layers"])[["layer", "depth", "area", "score"]].astype({"score": float})
-    if table["score"].isna().all():
-        raise ValueError("no score")
-    words = [mark for mark in figures.MARKS if facts[mark.lower()]]
-    name = f"layer-search-{path.parents[2].name}-{path.parent.name}"
-    drawn = figures.layer_search_map(table, facts["model"], facts["suite"], words)
-    return Shown(name, drawn, str(path.with_suffix(".csv")))
 
 
 def _sentences(suite):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -46,6 +47,15 @@ class Terminal:
 
     out: TextIO
     console: Console
+
+    def write_json(self, facts: Mapping[str, Any]) -> None:
+        """The one object of ``--json``."""
+        self.out.write(json.dumps(facts, ensure_ascii=False, allow_nan=False) + "\n")
+
+    def warn(self, lines: Iterable[str]) -> None:
+        """A warning a line; nothing in them is taken for markup."""
+        for line in lines:
+            self.console.print(f"warning: {line}", style="yellow", soft_wrap=True, markup=False, highlight=False)
 
 
 @contextlib.contextmanager

@@ -5,15 +5,14 @@ import shutil
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from analysis.hierarchy import app, compare, estimate, published_estimates, record_estimates
+from analysis.hierarchy import compare_rho, estimate, main, published_estimates, record_estimates
 from analysis.profiles import normal_resamples, profiles_of
 from brainscore_submission.plugin.areas import AREAS
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.scoring.hierarchy import rho_of
 from brainscore_submission.scoring.published import PUBLISHED
-from brainscore_submission.scoring.records import read_folder
+from brainscore_submission.scoring.records import Record, read_folder
 
 
 def estimates_of(folder):
@@ -73,13 +72,11 @@ def test_own_records_are_ranked_under_all_three_formulas(demo_results):
     assert falling.hierarchy.rho == -1 and falling.share_positive < 0.05
 
 
-def test_formulas_can_disagree(own_results):
+def test_formulas_can_disagree(own_results, change):
     """With a low ceiling in one area, r²/c, (r/c)² and r put it at different ranks."""
-    for path in own_results.rglob("demo.V4-pls.json"):
-        fields = json.loads(path.read_text())
-        raw = fields["raw"]
-        fields |= {"ceiling": 0.3, "score": raw**2 / 0.3, "score_2022": (raw / 0.3) ** 2}
-        path.write_text(json.dumps(fields))
+    for folder in own_results.iterdir():
+        raw = Record.from_json(folder / "demo/demo.V4-pls.json").measured.raw
+        change(folder, "demo.V4-pls.json", ceiling=0.3, score=raw**2 / 0.3, score_2022=(raw / 0.3) ** 2)
     found, _ = estimates_of(own_results)
     rho = {one.formula: one.hierarchy.rho for one in found[:3]}
     assert rho["today"] != rho["unceiled"]
@@ -89,10 +86,10 @@ def test_the_probability_that_one_model_ranks_higher(demo_results):
     today = [one for one in estimates_of(demo_results)[0] if one.formula == "today"]
     by_model = {one.model: one for one in today}
     rising, falling = by_model["crossvit_18_dagger_408_rotation_adv"], by_model["timm:resnet18"]
-    assert compare(rising, falling).p_greater > 0.95
-    assert compare(falling, rising).p_greater < 0.05
-    itself = compare(rising, rising)
-    assert (itself.p_greater, itself.p_equal) == (0, 1)
+    assert compare_rho(rising, falling)["p_greater"] > 0.95
+    assert compare_rho(falling, rising)["p_greater"] < 0.05
+    itself = compare_rho(rising, rising)
+    assert (itself["p_greater"], itself["p_equal"]) == (0, 1)
 
 
 def test_without_sidecars_errors_are_normal_and_independent(own_results):
@@ -115,34 +112,29 @@ def test_a_missing_area_is_refused_not_ranked_over_three():
         estimate({"V1": 0.1, "V2": 0.2, "IT": 0.3}, None, **ORIGIN)
 
 
-def invoke(*arguments):
-    fewer = [] if "--resamples" in arguments else ["--resamples", "200"]
-    return CliRunner().invoke(app, [*map(str, arguments), *fewer])
+@pytest.fixture
+def invoke(run_command):
+    def typed(*words):
+        return run_command(main, *words, *([] if "--resamples" in words else ["--resamples", "200"]))
+
+    return typed
 
 
-def spoil(folder, name, **changes):
-    """Change fields of the first record of a benchmark; ... removes one."""
-    path = next(iter(sorted(folder.rglob(name))))
-    fields = json.loads(path.read_text()) | changes
-    path.write_text(json.dumps({key: value for key, value in fields.items() if value is not ...}))
-    return path
-
-
-def test_faulty_records_are_named_and_left_out_and_the_rest_is_shown(own_results):
+def test_faulty_records_are_named_and_left_out_and_the_rest_is_shown(own_results, invoke, spoil):
     spoiled = [
-        spoil(own_results, "demo.V1-pls.json", area=...),
-        spoil(own_results, "demo.V2-pls.json", raw=float("nan")),
+        spoil(own_results, "demo.V1-pls.json", model=...),
+        spoil(own_results, "demo.V2-pls.json", seconds=float("nan")),
         spoil(own_results, "demo.V4-pls.json", colour="red"),
     ]
     broken = own_results / "other/demo/demo.V1-pls.json"
     broken.parent.mkdir(parents=True)
-    broken.write_text('{"schema": 1')
+    broken.write_text('{"format": 2')
     answer = invoke(own_results, "--json")
     assert answer.exit_code == 0
     facts = json.loads(answer.stdout)
     left_out = [line for line in facts["warnings"] if line.startswith("left out")]
     assert len(left_out) == 4
-    for path, reason in zip([*spoiled, broken], ["area", "NaN", "colour", "broken JSON"], strict=True):
+    for path, reason in zip([*spoiled, broken], ["model", "NaN", "colour", "broken JSON"], strict=True):
         assert any(str(path) in line and reason in line for line in left_out)
     assert len(facts["models"]) == 3  # the other model, under three formulas
     assert any("no rho for" in line and "V1, V2, V4" in line for line in facts["warnings"])
@@ -156,15 +148,14 @@ def test_a_broken_sidecar_is_named_and_errors_are_normal_instead(own_results):
     assert profiles[0].over["V1"] == "normal" and profiles[0].over["V2"] == "neuroids and stimuli"
 
 
-def test_no_access_is_not_zero(own_results):
-    blank = ["score", "score_2022", "raw", "interval", "score_error", "score_2022_error", "raw_error"]
-    spoil(own_results, "demo.IT-pls.json", status="no access", reason="needs credentials", **dict.fromkeys(blank))
+def test_no_access_is_not_zero(own_results, invoke, no_access):
+    no_access(own_results, "demo.IT-pls.json", reason="needs credentials")
     facts = json.loads(invoke(own_results, "--json").stdout)
     assert len(facts["models"]) == 3
     assert any("IT has no score (no access: needs credentials)" in line for line in facts["warnings"])
 
 
-def test_json_is_one_object_and_nothing_else():
+def test_json_is_one_object_and_nothing_else(invoke):
     facts = json.loads(invoke("--published", "--json").stdout)
     assert facts["caveat"] == "published 2022, private data, old formula"
     joint = next(row for row in facts["models"] if row["model"].startswith("991"))
@@ -173,34 +164,68 @@ def test_json_is_one_object_and_nothing_else():
     assert len(facts["comparisons"]) == 11 * 10
 
 
-def test_behaviour_is_a_fifth_level_only_when_asked_for():
+def test_behaviour_is_a_fifth_level_only_when_asked_for(invoke):
     facts = json.loads(invoke("--published", "--behavior", "--json").stdout)
     joint = next(row for row in facts["models"] if row["model"].startswith("991"))
     assert joint["rho"] == pytest.approx(0.9)
 
 
-def test_the_table_says_simulated_untrained_and_private(own_results):
-    spoil(own_results, "demo.V1-pls.json", weights={"untrained": True, "seed": 0})
+def test_the_table_says_simulated_untrained_and_private(own_results, invoke, change):
+    change(own_results, "demo.V1-pls.json", marks=("UNTRAINED", "SIMULATED"))
     table = invoke(own_results).stdout
-    assert "SIMULATED" in table and "UNTRAINED" in table
+    assert "suite demo · UNTRAINED · SIMULATED" in table
+    assert "[UNTRAINED]" in table and "[SIMULATED]" not in table
     assert "published 2022, private data, old formula" in invoke("--published").stdout
 
 
-def test_the_rival_can_be_named():
+def test_the_rival_can_be_named(invoke):
     assert "ρ*: 1033" in invoke("--published", "--against", "1033").stdout
     answer = invoke("--published", "--against", "992")
     assert isinstance(answer.exception, UserError) and "unknown model '992'" in str(answer.exception)
 
 
 @pytest.mark.parametrize("arguments", [[], ["results", "--published"], ["--published", "--resamples", "5"]])
-def test_wrong_usage_ends_with_code_2(arguments):
+def test_wrong_usage_ends_with_code_2(arguments, invoke):
     assert invoke(*arguments).exit_code == 2
 
 
-def test_a_folder_without_a_complete_model_is_a_user_error(own_results):
+def test_a_folder_without_a_complete_model_is_a_user_error(own_results, invoke):
     for path in own_results.rglob("demo.V4-pls.*"):
         path.unlink()
     answer = invoke(own_results)
     assert isinstance(answer.exception, UserError) and "no model" in str(answer.exception)
     shutil.rmtree(own_results)
     assert isinstance(invoke(own_results).exception, UserError)
+
+
+@pytest.mark.parametrize("columns", ["50", "80", "200"])
+def test_no_column_is_lost_and_no_number_cut_at_any_width(columns, invoke, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    shown = invoke("--published").stdout
+    headings = ["model", "formula", "V1", "V2", "V4", "IT", "ρ", "printed", "P(ρ>0)", "τ", "P(ρ>ρ*)"]
+    headings += [
+        "95 % interval",
+        "p 2-sided",
+        "p 1-sided",
+    ]
+    for heading in headings:
+        assert heading in shown
+    for one in published_estimates(n_resamples=200):
+        assert all(f"{score:.3f}" in shown for score in one.scores.values())
+        low, high = (f"{end:+.1f}".replace("-", "−") for end in one.interval)
+        assert f"{low} to {high}" in shown
+    assert max(len(line) for line in shown.splitlines() if "to" in line and "Intervals" not in line) <= int(columns)
+
+
+def test_other_kinds_of_records_change_nothing(own_results, invoke, accuracy):
+    before = invoke(own_results, "--json").stdout
+    accuracy.write(own_results)
+    assert invoke(own_results, "--json").stdout == before
+
+
+def test_neuroids_of_another_run_are_named_and_errors_are_normal_instead(own_results):
+    path, other = sorted(own_results.rglob("demo.V1-pls.npz"))
+    path.write_bytes(other.read_bytes())
+    profiles, (warning,) = profiles_of(read_folder(own_results)[0])
+    assert str(path) in warning and "another record" in warning
+    assert profiles[0].over["V1"] == "normal"

@@ -1,27 +1,26 @@
 """The page: complete, readable, self-contained; and nothing is left out of it silently."""
 
 import csv
+import errno
+import functools
 import io
 import json
+import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
-import typer
-from typer.testing import CliRunner
 
 import analysis
+from analysis.differences import differences_of_r
 from analysis.inline_svg import VARIABLES
-from analysis.report import TEMPLATES, app, html, markdown, rerun_command
+from analysis.report import TEMPLATES, html, main, markdown, origins
 from analysis.summary import WHY_WIDER, summarise
-from brainscore_submission.cli import app as evaluate_app
-from brainscore_submission.cli.front_end import parse_layers
-from brainscore_submission.models.opening import GROUND_TRUTH, committed
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.scoring.records import read_folder
 
@@ -110,12 +109,15 @@ def test_simulated_stands_in_the_title_every_suite_and_every_figure(summary, pag
     assert any("SIMULATED" in caveat for caveat in summary.caveats)
 
 
-def test_untrained_stands_beside_the_model(own_results):
-    change(own_results, "demo.V1-pls.json", weights={"source": "untrained", "untrained": True, "seed": 3})
+def test_untrained_stands_beside_the_model(own_results, change):
+    untrained = {"source": "untrained", "untrained": True, "seed": 3}
+    change(own_results, "demo.V1-pls.json", weights=untrained, marks=("UNTRAINED", "SIMULATED"))
     summary = summarise(own_results, n_resamples=100)
     text = html(summary)
     assert re.search(r"<h1>[^\n]*UNTRAINED", text)
-    assert "random, seed 3" in text and "--weights untrained" in text
+    assert "random, seed 3" in text
+    beside = re.findall(r"408<wbr>_adv <strong class=\"mark\">UNTRAINED</strong>", text)
+    assert len(beside) >= 4  # the card of the model, both tables of scores, and the details
     assert "**UNTRAINED**" in markdown(summary)
 
 
@@ -127,17 +129,17 @@ def test_the_page_says_how_and_from_what(summary, page):
     assert "published 2022, private data, old formula" in page
 
 
-def test_text_of_records_cannot_become_markup(own_results):
-    change(own_results, "demo.V1-pls.json", layer="<script>alert(1)</script>", notes=["<b>&"])
+def test_text_of_records_cannot_become_markup(own_results, change):
+    change(own_results, "demo.V1-pls.json", layer="<script>alert(1)</script>", notes=("<b>&",))
     text = html(summarise(own_results, n_resamples=100))
     assert "<script" not in text and "&lt;script&gt;" in text and "&lt;b&gt;&amp;" in text
 
 
-def test_faulty_records_are_named_on_the_page_and_on_the_terminal(own_results, tmp_path):
+def test_faulty_records_are_named_on_the_page_and_on_the_terminal(own_results, tmp_path, invoke, spoil):
     spoiled = [
-        change(own_results, "demo.V1-pls.json", area=...),
-        change(own_results, "demo.V2-pls.json", raw=float("nan")),
-        change(own_results, "demo.V4-pls.json", colour="red"),
+        spoil(own_results, "demo.V1-pls.json", model=...),
+        spoil(own_results, "demo.V2-pls.json", seconds=float("nan")),
+        spoil(own_results, "demo.V4-pls.json", colour="red"),
     ]
     spoiled.append(own_results / "crossvit_18_dagger_408_adv/demo/demo.IT-pls.json")
     spoiled[-1].write_text("{")
@@ -148,20 +150,13 @@ def test_faulty_records_are_named_on_the_page_and_on_the_terminal(own_results, t
         assert str(path) in text and str(path) in answer.stderr
 
 
-def change(folder, name, **changes):
-    path = sorted(folder.rglob(name))[0]
-    fields = json.loads(path.read_text()) | changes
-    path.write_text(json.dumps({key: value for key, value in fields.items() if value is not ...}))
-    return path
+@pytest.fixture
+def invoke(run_command):
+    return functools.partial(run_command, main, "--resamples", "100")
 
 
-def invoke(*arguments):
-    return CliRunner().invoke(app, [*map(str, arguments), "--resamples", "100"])
-
-
-def test_no_access_and_unceiled_are_shown_as_such(own_results):
-    blank = ["score", "score_2022", "raw", "interval", "score_error", "score_2022_error", "raw_error"]
-    change(own_results, "demo.IT-pls.json", status="no access", reason="needs credentials", **dict.fromkeys(blank))
+def test_no_access_and_unceiled_are_shown_as_such(own_results, change, no_access):
+    no_access(own_results, "demo.IT-pls.json", reason="needs credentials")
     unceiled = ["score", "score_2022", "ceiling", "interval", "score_error", "score_2022_error"]
     change(own_results, "demo.V4-pls.json", **dict.fromkeys(unceiled))
     summary = summarise(own_results, n_resamples=100)
@@ -171,13 +166,12 @@ def test_no_access_and_unceiled_are_shown_as_such(own_results):
     assert "unceiled" in markdown(summary)
 
 
-def test_a_suite_out_of_reach_is_one_warning_and_no_table(own_results, tmp_path):
-    blank = ["score", "score_2022", "raw", "interval", "score_error", "score_2022_error", "raw_error"]
-    changes = {"suite": "public", "status": "no access", "reason": "no internet connection", **dict.fromkeys(blank)}
+def test_a_suite_out_of_reach_is_one_warning_and_no_table(own_results, change):
+    changes = {"suite": "public", "status": "no access", "reason": "no internet connection", "measured": None}
     for model in list(own_results.iterdir()):
         shutil.copytree(model / "demo", model / "public", ignore=shutil.ignore_patterns("*.npz"))
         for path in (model / "public").iterdir():
-            path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+            change(model / "public", path.name, **changes)
     summary = summarise(own_results, n_resamples=100)
     assert summary.warnings == ["public: no access to any of its benchmarks (no internet connection)"]
     assert [suite.name for suite in summary.suites] == ["demo"]
@@ -189,16 +183,15 @@ def test_a_suite_out_of_reach_is_one_warning_and_no_table(own_results, tmp_path)
     assert html(alone) and markdown(alone)
 
 
-def test_missing_areas_are_named_from_shallow_to_deep(own_results):
-    blank = ["score", "score_2022", "raw", "interval", "score_error", "score_2022_error", "raw_error"]
+def test_missing_areas_are_named_from_shallow_to_deep(own_results, no_access):
     for area in ("V2", "V4", "IT"):
-        change(own_results, f"demo.{area}-pls.json", status="no access", reason="away", **dict.fromkeys(blank))
+        no_access(own_results, f"demo.{area}-pls.json", reason="away")
     gap, no_rho = summarise(own_results, n_resamples=100).warnings
     assert gap == "crossvit_18_dagger_408_adv on demo: V2, V4, IT have no score (no access: away)"
     assert no_rho.startswith("no rho for crossvit_18_dagger_408_adv on demo")
 
 
-def test_markdown_and_csv_hold_the_same_numbers(demo_results, tmp_path):
+def test_markdown_and_csv_hold_the_same_numbers(demo_results, tmp_path, invoke):
     files = {name: tmp_path / name for name in ("report.md", "report.csv", "figures")}
     answer = invoke(
         demo_results,
@@ -257,88 +250,76 @@ def test_a_user_error_is_two_lines_at_most_without_a_traceback(module, tmp_path)
 
 
 @pytest.mark.parametrize("option", ["-o", "--markdown", "--csv", "--figures"])
-def test_a_place_that_cannot_be_written_is_a_user_error(option, own_results, tmp_path):
+def test_a_place_that_cannot_be_written_is_a_user_error(option, own_results, tmp_path, invoke):
     (tmp_path / "file").touch()
     answer = invoke(own_results, option, tmp_path / "file" / "report")
     assert isinstance(answer.exception, UserError)
     assert re.fullmatch(rf"cannot write to .*/file/report: .+\. Give another with {option}\.", str(answer.exception))
 
 
-def test_a_folder_where_a_file_is_meant_is_wrong_usage(demo_results, tmp_path):
+def test_a_folder_where_a_file_is_meant_is_wrong_usage(demo_results, tmp_path, invoke):
     assert invoke(demo_results, "-o", tmp_path).exit_code == 2
 
 
-def test_the_command_that_makes_the_records_again(demo_results):
-    table, _ = read_folder(demo_results)
-    joint = table[table["competition_id"] == 991]
-    assert rerun_command(joint) == "python evaluate.py --model 991 --suite demo"
-    origin = {
-        "model": "timm_resnet18_a1",
-        "competition_id": None,
-        "preprocessing": "timm:resnet18.a1",
-        "untrained": True,
-    }
-    timm = joint.iloc[:2].assign(
-        suite="benchmarks", engine="surrogate", layer_map="given", layer=["one", "two"], **origin
-    )
-    benchmarks = " ".join(f"--benchmark {name}" for name in timm["benchmark"])
-    areas = ",".join(f"{area}={layer}" for area, layer in zip(timm["area"], timm["layer"], strict=True))
-    assert rerun_command(timm) == (
-        f"python evaluate.py --model timm:resnet18.a1 {benchmarks} --layers {areas} "
-        "--engine surrogate --weights untrained"
-    )
+def test_a_write_that_fails_leaves_the_old_report_whole(demo_results, tmp_path, invoke, monkeypatch):
+    for option in ("-o", "--markdown", "--csv"):
+        path = tmp_path / "report"
+        path.write_text("the old one")
+        monkeypatch.setattr("os.fsync", no_room)
+        answer = invoke(demo_results, option, path)
+        assert isinstance(answer.exception, UserError) and "No space left" in str(answer.exception)
+        assert path.read_text() == "the old one" and list(tmp_path.iterdir()) == [path]
 
 
-def understood(command):
-    """What `evaluate.py` makes of a command: its options, and the layer of each area."""
-    evaluate = typer.main.get_command(evaluate_app).commands["evaluate"]
-    options = evaluate.make_context("evaluate.py", shlex.split(command)[2:]).params
-    card, layers = committed(options["model"], options["layer_map"], parse_layers(options["layers"]))
-    return options, layers | {"behavior": card.behavior_layer}
+def no_room(_file):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-OVERRIDES = {
-    "the paper's map": ("paper", {}, ""),
-    "a named map": ("code_comment", {}, "--layer-map code_comment"),
-    "a named map, an area by hand": ("code_comment with V4 given", {"V4": "norm.0"}, "--layers"),
-    "the paper's map, behaviour by hand": ("paper", {"behavior": "norm.1"}, "--layers"),
-    "a file": ("maps/mine.json", {"V1": "norm.0", "IT": "norm.1"}, "--layers"),
-    "areas scored at different times": ("paper", {"IT": "norm.1"}, "--layers"),
-}
+def test_the_commands_are_those_of_the_records(own_results, change):
+    change(own_results, "demo.V1-pls.json", command="python evaluate.py --model 1084 --benchmark demo.V1-pls")
+    change(own_results, "demo.V2-pls.json", command=None)
+    change(own_results, "demo.V4-pls.json", command=None, format=1)
+    table, _ = read_folder(own_results)
+    first, second = origins(table)
+    assert sorted(first.commands) == [
+        "made from Python",
+        "not kept: recorded by version 0.1.0",
+        "python evaluate.py --model 1084 --benchmark demo.V1-pls",
+        "python evaluate.py --model 1084 --suite demo",
+    ]
+    assert second.commands == ["python evaluate.py --model 991 --suite demo"]
+    text = html(summarise(own_results, n_resamples=100))
+    for command in first.commands:
+        assert re.search(rf"^(<dt>command</dt><dd><pre>)?{re.escape(command)}(</pre></dd>)?$", text, re.M)
 
 
-@pytest.mark.parametrize("case", OVERRIDES)
-def test_the_command_commits_the_layers_of_the_records(case, demo_results):
-    layer_map, by_hand, option = OVERRIDES[case]
-    table, _ = read_folder(demo_results)
-    joint = table[table["competition_id"] == 991]
-    card, named = committed("991", layer_map.split()[0]) if "json" not in layer_map else committed("991")
-    layers = named | {"behavior": card.behavior_layer} | by_hand
-    command = rerun_command(joint.assign(layer_map=layer_map, layer=joint["area"].map(layers)))
-    assert option in command and (option or "--layer" not in command)
-    assert understood(command)[1] == layers
+def test_the_reports_differences_are_those_of_the_command(summary, page):
+    from_command, _ = differences_of_r(summary.records, summary.suites[0].reference, n_resamples=200)
+    pd.testing.assert_frame_equal(summary.suites[0].differences, from_command)
+    text = re.sub(r"<[^>]+>", "", page)
+    for row in from_command.itertuples():
+        assert f"{row.difference:+.3f}".replace("-", "−") in text
 
 
-def test_the_command_of_the_ground_truth(demo_results):
-    card, layers = committed(GROUND_TRUTH)
-    table, _ = read_folder(demo_results)
-    records = table[table["competition_id"] == 991].assign(
-        model=card.identifier, competition_id=None, preprocessing=card.preprocessing.name, layer_map="ground truth"
-    )
-    records["layer"] = records["area"].map(layers | {"behavior": card.behavior_layer})
-    command = rerun_command(records)
-    assert "--layer" not in command
-    assert understood(command)[1] == layers | {"behavior": card.behavior_layer}
+def test_other_kinds_of_records_stand_apart_and_change_no_score(own_results, accuracy, tmp_path, invoke):
+    before = summarise(own_results, n_resamples=100)
+    accuracy.write(own_results)
+    after = summarise(own_results, n_resamples=100)
+    assert (after.sentences, after.warnings) == (before.sentences, before.warnings)
+    assert [suite.averages for suite in after.suites] == [suite.averages for suite in before.suites]
+    text = re.sub(r"<[^>]+>", "", html(after))
+    assert "0.625± 0.010" in text and "0.600 to 0.650" in text and "1,234" in text
+    assert "0.625 ± 0.010 | 0.600 to 0.650 | 1,234 |" in markdown(after)
+    invoke(own_results, "--csv", tmp_path / "all.csv")
+    rows = list(csv.DictReader((tmp_path / "all.csv").open(encoding="utf-8")))
+    assert len(rows) == 11 and rows[-1]["kind"] == "measure" and float(rows[-1]["value"]) == 0.625
 
 
-def test_the_command_for_own_recordings_names_their_metric(demo_results):
-    table, _ = read_folder(demo_results)
-    own = table[table["competition_id"] == 991].assign(suite="recordings.v4")
-    assert rerun_command(own) == "python evaluate.py --model 991 --recordings recordings.v4"
-    own.loc[own["area"] == "V1", "metric"] = "cka"
-    commands = [understood(line)[0] for line in rerun_command(own).splitlines()]
-    assert sorted(options["metric"] for options in commands) == ["cka", "pls"]
-    assert {str(options["recordings"]) for options in commands} == {"recordings.v4"}
+def test_a_folder_with_other_kinds_of_records_alone_is_a_report_too(accuracy, tmp_path):
+    accuracy.write(tmp_path)
+    alone = summarise(tmp_path, n_resamples=100)
+    assert (alone.suites, alone.warnings) == ([], [])
+    assert "0.625" in html(alone) and "0.625" in markdown(alone)
 
 
 # --- colours ----------------------------------------------------------------------------------------------------------
