@@ -50,10 +50,10 @@ def save(figure: Figure, folder: str | Path, name: str, option: str = "--figures
     return paths
 
 
-def area_profile(profiles: Sequence[Profile], formula: str = "today") -> Figure:
-    """Score by area of several models on one suite, with 95 % intervals."""
+def area_profile(profiles: Sequence[Profile]) -> Figure:
+    """Today's score by area of several models on one suite, with 95 % intervals."""
     with style():
-        areas = [area for area in AREAS_AND_BEHAVIOR if any(area in profile.values[formula] for profile in profiles)]
+        areas = [area for area in AREAS_AND_BEHAVIOR if any(area in profile.values["today"] for profile in profiles)]
         figure = Figure(figsize=(5.2, 3.2 + 0.17 * len(profiles)))
         axes = figure.add_subplot()
         common = common_marks(profile.marks for profile in profiles)
@@ -61,23 +61,23 @@ def area_profile(profiles: Sequence[Profile], formula: str = "today") -> Figure:
         for number, profile in enumerate(profiles):
             shift = step * (number - (len(profiles) - 1) / 2)
             label = {"label": marked(profile.model, profile.marks, common)}
-            _one_profile(axes, profile, formula, areas, shift, look(number) | label)
+            _one_profile(axes, profile, areas, shift, look(number) | label)
         axes.set_xticks(range(len(areas)), areas)
         axes.set_xlabel("area, shallow to deep")
-        axes.set_ylabel(f"score {FORMULA_LABELS[formula]}")
+        axes.set_ylabel(f"score {FORMULA_LABELS['today']}")
         axes.axhline(0, color="#5a636d", linewidth=0.8)
         figure.legend(loc="outside lower left", ncols=1)
         return titled(figure, f"Score by area, suite {profiles[0].suite}", common)
 
 
-def _one_profile(axes, profile, formula, areas, shift, drawn):
-    mine = [area for area in areas if area in profile.values[formula]]
-    x = np.array([areas.index(area) for area in mine]) + shift
-    y = np.array([profile.values[formula][area] for area in mine])
+def _one_profile(axes, profile, areas, shift, drawn):
+    scores = profile.values["today"]
+    mine = [area for area in areas if area in scores]
+    x, y = np.array([areas.index(area) for area in mine]) + shift, np.array([scores[area] for area in mine])
     for at, area in zip(x, mine, strict=True):
-        interval = profile.interval(formula, area)
-        if interval is not None:
-            axes.plot([at, at], interval, color=drawn["color"], linewidth=1.2, marker="")
+        ends = profile.interval("today", area)
+        if ends is not None:
+            axes.plot([at, at], ends, color=drawn["color"], linewidth=1.2, marker="")
     # Behaviour is no area of the hierarchy: no line leads there.
     neural = [index for index, area in enumerate(mine) if area != "behavior"]
     axes.plot(x[neural], y[neural], **drawn)
@@ -134,8 +134,6 @@ def _one_slope(axes, one, drawn):
 def rho_text(one: Estimate) -> str:
     """Rho and its interval in a few signs.
 
-    Examples
-    --------
     >>> from analysis.hierarchy import published_estimates
     >>> rho_text(published_estimates()[6])
     'ρ +0.8 [+0.8, +0.8]'
@@ -169,16 +167,14 @@ def neuroid_distributions(profiles: Sequence[Profile]) -> Figure | None:
 
 def _one_distribution(axes, profiles, benchmark, common):
     for row, profile in enumerate(profiles):
-        drawn = look(row)
+        drawn, height = look(row), len(profiles) - row
         r = profile.neuroid_r.get(benchmark, np.array([]))
         r = r[np.isfinite(r)]
-        height = len(profiles) - row
         if len(r) > 1 and np.ptp(r) > 0:
             (body,) = axes.violinplot([r], [height], orientation="horizontal", widths=0.9, showextrema=False)["bodies"]
             body.set(facecolor=drawn["color"], alpha=0.35, edgecolor="none")
-        if len(r):
-            axes.plot(np.percentile(r, [25, 75]), [height, height], color=drawn["color"], marker="")
-        median = [np.median(r)] if len(r) else []
+        low, median, high = ([value] for value in np.percentile(r, [25, 50, 75])) if len(r) else ([], [], [])
+        axes.plot(low + high, [height] * len(low + high), color=drawn["color"], marker="")
         axes.plot(median, [height] * len(median), label=marked(profile.model, profile.marks, common), **drawn)
     axes.axvline(0, color="#5a636d", linewidth=0.8)
     axes.set_yticks([])
@@ -187,11 +183,9 @@ def _one_distribution(axes, profiles, benchmark, common):
 
 
 def published_against_own(lined_up: pd.DataFrame) -> Figure:
-    """The paper's values beside own ones under the same, old formula; other data, so never one scale of merit.
+    """The paper's values beside own ones (`published.line_up` of one suite) under the same, old formula.
 
-    Parameters
-    ----------
-    lined_up : DataFrame, from `analysis.published.line_up`, of one suite
+    Other data, so never one scale of merit.
     """
     models = list(lined_up["model"].unique())
     with style():
@@ -223,14 +217,8 @@ def common_marks(each: Iterable[Sequence[str]]) -> list[str]:
 
 
 def marked(model: str, own: Sequence[str], common: Sequence[str], room: int | None = None) -> str:
-    """A model's name, short, and those of its marks that do not stand over the figure.
+    """A model's name, short, and those of its marks that do not stand over the figure; in `room` signs if given.
 
-    Parameters
-    ----------
-    room : signs in all; default 40 for the name alone
-
-    Examples
-    --------
     >>> marked("991", ["UNTRAINED", "SIMULATED"], ["SIMULATED"])
     '991 [UNTRAINED]'
     """
@@ -241,8 +229,6 @@ def marked(model: str, own: Sequence[str], common: Sequence[str], room: int | No
 def short(model: str, limit: int = 40) -> str:
     """A model's name, cut in the middle where it is long.
 
-    Examples
-    --------
     >>> short("a" * 50, limit=11)
     'aaaaa…aaaaa'
     """

@@ -74,7 +74,7 @@ def estimate(scores, resamples, areas=AREAS, **origin) -> Estimate:
         An area is missing or not a number.
     """
     hierarchy = rho_hierarchy(scores, areas)
-    known = resamples is not None and all(resamples.get(area) is not None for area in areas)
+    known = resamples is not None and set(areas) <= set(resamples)
     rho = rho_of(np.stack([resamples[area] for area in areas], axis=-1)) if known else None
     return Estimate(
         scores={area: float(scores[area]) for area in areas},
@@ -114,28 +114,17 @@ def record_estimates(profiles: Sequence[Profile], areas=AREAS) -> tuple[list[Est
     for profile in (profile for profile in profiles if profile.values["unceiled"]):
         refused = {}
         for formula in FORMULAS:
+            origin = {name: getattr(profile, name) for name in ("model", "suite", "competition_id", "marks")}
+            over = " or ".join(sorted({profile.over[area] for area in areas if area in profile.over}))
+            drawn = profile.values[formula], profile.resamples[formula]
             try:
-                found.append(_of_profile(profile, formula, areas))
+                found.append(estimate(*drawn, areas, formula=formula, over=over, **origin))
             except UserError as error:
                 refused.setdefault(str(error).splitlines()[0], []).append(formula)
         for reason, formulas in refused.items():
             under = "" if len(formulas) == len(FORMULAS) else f", formula {' and '.join(formulas)}"
             warnings.append(f"no rho for {profile.model} on {profile.suite}{under}: {reason}")
     return found, warnings
-
-
-def _of_profile(profile, formula, areas):
-    return estimate(
-        profile.values[formula],
-        profile.resamples[formula],
-        areas,
-        model=profile.model,
-        suite=profile.suite,
-        formula=formula,
-        over=" or ".join(sorted({profile.over[area] for area in areas if area in profile.over})),
-        competition_id=profile.competition_id,
-        marks=profile.marks,
-    )
 
 
 def compare_rho(a: Estimate, b: Estimate) -> dict[str, Any] | None:
@@ -155,13 +144,9 @@ def compare_rho(a: Estimate, b: Estimate) -> dict[str, Any] | None:
 
 def comparisons_of_rho(estimates: Sequence[Estimate]) -> list[dict[str, Any]]:
     """All ordered pairs of models on the same suite under the same formula."""
-    pairs = [
-        compare_rho(a, b)
-        for a in estimates
-        for b in estimates
-        if a.model != b.model and (a.suite, a.formula) == (b.suite, b.formula)
-    ]
-    return [pair for pair in pairs if pair is not None]
+    pairs = [(a, b) for a in estimates for b in estimates if (a.suite, a.formula) == (b.suite, b.formula)]
+    compared = [compare_rho(a, b) for a, b in pairs if a.model != b.model]
+    return [found for found in compared if found is not None]
 
 
 def main(
@@ -217,9 +202,8 @@ def _show(estimates, published, rival, console):
         title = f"ρ-hierarchy, {CAVEAT}" if published else f"ρ-hierarchy, suite {suite}"
         write_table(console, title, rows, names=2, marks=marks_of(mine))
         if not alone:
-            console.print(f"ρ*: {against}", markup=False, highlight=False, soft_wrap=True)
-    for line in _footnotes(estimates, published):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+            console.print(f"ρ*: {against}", markup=False, highlight=False)
+    console.print(*_footnotes(estimates, published), sep="\n", markup=False, highlight=False, soft_wrap=True)
 
 
 def _default_rival(estimates, published):

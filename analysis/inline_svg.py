@@ -32,43 +32,26 @@ def inline_svg(figure: Figure, name: str, description: str) -> Markup:
 
     Parameters
     ----------
-    figure : Figure
-    name : str
-        Unique on the page; goes before every id.
-    description : str
-        Read out by screen readers.
-
-    Returns
-    -------
-    Markup
+    name : unique on the page; goes before every id
+    description : read out by screen readers
     """
     ET.register_namespace("", _SVG)
     ET.register_namespace("xlink", _XLINK)
-    root = ET.fromstring(_svg_text(figure))
-    _drop(root, {"metadata", "style"})
+    buffer = io.StringIO()
+    with style():
+        figure.savefig(buffer, format="svg", facecolor="none", metadata={"Date": None})
+    root = ET.fromstring(buffer.getvalue())
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"):
+                parent.remove(child)
     for attribute in ("width", "height", "version"):
         root.attrib.pop(attribute, None)
     title = ET.Element(f"{{{_SVG}}}title", {"id": "title"})
     title.text = description
     root.insert(0, title)
     root.attrib |= {"role": "img", "aria-labelledby": "title"}
-    text = ET.tostring(root, encoding="unicode")
-    return Markup(_themed(_renamed(text, name)))
-
-
-def _svg_text(figure):
-    buffer = io.StringIO()
-    with style():
-        figure.savefig(buffer, format="svg", facecolor="none", metadata={"Date": None})
-    return buffer.getvalue()
-
-
-def _drop(element, tags):
-    for child in list(element):
-        if child.tag.removeprefix(f"{{{_SVG}}}") in tags:
-            element.remove(child)
-        else:
-            _drop(child, tags)
+    return Markup(_themed(_renamed(ET.tostring(root, encoding="unicode"), name)))
 
 
 def _renamed(text, name):

@@ -21,7 +21,7 @@ from .figures import short, style, titled
 
 BEST = {"marker": "v", "color": "#d55e00", "markeredgecolor": "white", "markersize": 10, "linestyle": ""}
 COMMITTED = {"marker": "D", "color": "white", "markeredgecolor": "#1b1f24", "markersize": 7, "linestyle": ""}
-LINE, BAND, ZERO, EDGE = "#0072b2", "#0072b2", "#5a636d", "#5a636d"
+LINE, EDGE = "#0072b2", "#5a636d"
 NOT_SCORED = "#e4e1da"
 MOST_GROUPS = 12
 WIDTH = 11.0
@@ -128,13 +128,13 @@ def profiles(search: Search, committed: Mapping[str, str] | None = None) -> Figu
 
 def _one_profile(axes, row, committed):
     x, y, error = row["position"].to_numpy() + 0.5, _signed(row), _band(row)
-    axes.fill_between(x, y - error, y + error, color=BAND, alpha=0.22, linewidth=0)
+    axes.fill_between(x, y - error, y + error, color=LINE, alpha=0.22, linewidth=0)
     axes.plot(x, y, color=LINE, linewidth=1.0, marker="")
     size = float(np.clip(600 / len(row), 1.5, 5))
     exact = row["exact"].to_numpy()
     axes.plot(x[exact], y[exact], color=LINE, marker="o", markersize=size, linestyle="")
     axes.plot(x[~exact], y[~exact], color="white", markeredgecolor=LINE, marker="o", markersize=size, linestyle="")
-    axes.axhline(0, color=ZERO, linewidth=0.8)
+    axes.axhline(0, color=EDGE, linewidth=0.8)
     low, high = float(np.min(y - error)), float(np.max(y + error))
     margin = 0.22 * max(high - low, 1e-6)
     axes.set_ylim(min(low, 0) - margin, max(high, 0) + margin)

@@ -25,12 +25,8 @@ from brainscore_submission.scoring.uncertainty import (
     resampled_over,
 )
 
-# Name of a formula -> formula, field of a record, field of its error.
-FORMULAS = {
-    "today": (TODAY, "score", "score_error"),
-    "2022": (OF_2022, "score_2022", "score_2022_error"),
-    "unceiled": (UNCEILED, "raw", "raw_error"),
-}
+# Name of a formula -> formula, field of a record.
+FORMULAS = {"today": (TODAY, "score"), "2022": (OF_2022, "score_2022"), "unceiled": (UNCEILED, "raw")}
 FORMULA_LABELS = {"today": "r²/c", "2022": "(r/c)²", "unceiled": "r"}
 
 
@@ -123,70 +119,56 @@ def profiles_of(table: pd.DataFrame, *, n_resamples=N_RESAMPLES, seed=0) -> tupl
 
 
 def _profile(records, n_resamples, seed):
-    first = records.iloc[0]
+    first, suite = records.iloc[0], _suite(records)
     scored = records[records["status"] == "scored"]
-    draws, over, neuroid_r, warnings = {}, {}, {}, []
+    draws, over, neuroid_r, warnings = {name: {} for name in FORMULAS}, {}, {}, []
     for record in scored.itertuples():
-        sidecar, notes = _sidecar(record)
-        warnings += notes
-        over[record.benchmark] = "normal" if sidecar is None else resampled_over(sidecar)
-        draws[record.benchmark] = _resamples(record, sidecar, n_resamples, seed)
+        sidecar = None
+        try:
+            sidecar = None if record.sidecar is None else Sidecar.load(record.sidecar, record.checksum)
+        except RecordError as error:
+            warnings.append(f"neuroids not used, normal errors instead: {error}")
         if sidecar is not None:
             neuroid_r[record.benchmark] = sidecar.r.mean(axis=0)
-    suite = _suite(records)
-    values = {name: _by_area(suite, scored.set_index("benchmark")[field]) for name, (_, field, _) in FORMULAS.items()}
+        over.setdefault(record.area, set()).add("normal" if sidecar is None else resampled_over(sidecar))
+        for name, draw in _resamples(record, sidecar, n_resamples, seed).items():
+            draws[name][record.benchmark] = draw
+    alone = scored[~scored["area"].duplicated(keep=False)]
     profile = Profile(
         model=first.model,
         suite=first.suite,
         competition_id=None if pd.isna(first.competition_id) else int(first.competition_id),
         marks=marks_of(records.itertuples()),
-        values=values,
-        resamples={
-            name: _by_area(suite, {benchmark: draw[name] for benchmark, draw in draws.items()}) for name in FORMULAS
-        },
-        over=_over(suite, over),
-        recorded=_recorded(scored),
+        values={name: _by_area(suite, scored.set_index("benchmark")[field]) for name, (_, field) in FORMULAS.items()},
+        resamples={name: _by_area(suite, by_benchmark) for name, by_benchmark in draws.items()},
+        over={area: kinds.pop() if len(kinds) == 1 else "mixed" for area, kinds in over.items()},
+        recorded={record.area: record.interval for record in alone.itertuples() if record.interval is not None},
         neuroid_r=neuroid_r,
         area_of=dict(zip(records["benchmark"], records["area"], strict=True)),
     )
     return profile, warnings
 
 
-def _sidecar(record):
-    if record.sidecar is None or pd.isna(record.sidecar):
-        return None, []
-    try:
-        return Sidecar.load(record.sidecar, record.checksum), []
-    except RecordError as error:
-        return None, [f"neuroids not used, normal errors instead: {error}"]
-
-
 def _resamples(record, sidecar, n_resamples, seed):
     """Resamples of one record under each formula; None where there is no score or no error."""
-    raw = None if sidecar is None else raw_resamples(sidecar, n_resamples=n_resamples, seed=seed)
+    options, key = {"n_resamples": n_resamples, "seed": seed}, f"{record.model}/{record.suite}/{record.benchmark}"
+    raw = None if sidecar is None else raw_resamples(sidecar, **options)
     draws = {}
-    for name, (formula, field, error_field) in FORMULAS.items():
-        value, error = getattr(record, field), getattr(record, error_field)
-        if value is None or pd.isna(value):
-            draws[name] = None
-        elif raw is not None and record.formula == TODAY:
+    for name, (formula, field) in FORMULAS.items():
+        value = getattr(record, field)
+        if raw is not None and pd.notna(value) and (record.formula == TODAY or formula == UNCEILED):
             draws[name] = ceiled(raw, record.ceiling, formula)
-        elif raw is not None and name == "unceiled":
-            draws[name] = raw
         else:
-            key = f"{record.model}/{record.suite}/{record.benchmark}"
-            draws[name] = normal_resamples(value, error, key, n_resamples=n_resamples, seed=seed)
+            draws[name] = normal_resamples(value, getattr(record, f"{field}_error"), key, **options)
     return draws
 
 
 def normal_resamples(value, error, key, *, n_resamples=N_RESAMPLES, seed=0):
-    """Draws around a score with a normal error; other keys give independent draws.
+    """Draws around a score with a normal error, (n_resamples,); other keys give independent draws.
 
-    Returns
-    -------
-    array of shape (n_resamples,), or None without an error
+    None without a score or an error.
     """
-    if error is None or pd.isna(error):
+    if pd.isna(value) or pd.isna(error):
         return None
     digest = hashlib.sha256(key.encode()).digest()
     generator = np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
@@ -204,24 +186,9 @@ def _suite(records):
 
 def _by_area(suite, by_benchmark):
     """Means by area, of numbers or arrays, without the areas where a benchmark is missing."""
-    present = {name: value for name, value in by_benchmark.items() if value is not None and not np.any(pd.isna(value))}
+    present = {name: value for name, value in by_benchmark.items() if not np.any(pd.isna(value))}
     means = suite.average(present)
     return {area: means[area] for area in AREAS_AND_BEHAVIOR if means.get(area) is not None}
-
-
-def _over(suite, over):
-    """What was resampled, by area: in words, "mixed" where benchmarks differ."""
-    found = {}
-    for benchmark, area in suite.leaves.items():
-        if benchmark in over:
-            found.setdefault(area, set()).add(over[benchmark])
-    return {area: kinds.pop() if len(kinds) == 1 else "mixed" for area, kinds in found.items()}
-
-
-def _recorded(scored):
-    """Area -> interval of its record, where it has but one and that holds an interval of today's score."""
-    alone = scored[~scored["area"].duplicated(keep=False)]
-    return {record.area: record.interval for record in alone.itertuples() if record.interval is not None}
 
 
 def _gaps(records, values):

@@ -21,18 +21,6 @@ from .profiles import Profile, profiles_of, read_predictivity
 
 # Internal consistency of PUBLIC_BENCHMARK: score of today = score of 2022 x ceiling.
 PUBLIC_CEILING = 0.81579938
-LINED_UP = ("model", "competition_id", "suite", "area", "own_today", "own_2022", "published", "marks", "caveat")
-TARGETS = (
-    "model",
-    "preprocessing",
-    "own_2022",
-    "target_2022",
-    "target_error",
-    "difference",
-    "own_today",
-    "target_today",
-    "marks",
-)
 
 
 def line_up(profiles: Sequence[Profile]) -> pd.DataFrame:
@@ -57,7 +45,7 @@ def line_up(profiles: Sequence[Profile]) -> pd.DataFrame:
                 own = {f"own_{formula}": profile.values[formula].get(area) for formula in ("today", "2022")}
                 origin = {name: getattr(profile, name) for name in ("model", "competition_id", "suite", "marks")}
                 rows.append(origin | own | {"area": area, "published": published.scores[area], "caveat": CAVEAT})
-    return pd.DataFrame(rows, columns=list(LINED_UP))
+    return pd.DataFrame(rows)
 
 
 def public_targets(table: pd.DataFrame) -> pd.DataFrame:
@@ -72,19 +60,27 @@ def public_targets(table: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame, one row per record with a target; the columns are `TARGETS`
+    DataFrame, one row per record with a target
     """
     targets = {(target.identifier, target.preprocessing): target for target in PUBLIC_TARGETS}
     mine = table[(table["benchmark"] == PUBLIC_BENCHMARK) & (table["status"] == "scored")]
-    rows = []
-    for record in mine.itertuples():
-        target = targets.get((record.card, record.preprocessing))
-        if target is not None:
-            values = record.score_2022, target.score_2022, target.score_2022_error
-            today = record.score, target.score_2022 * PUBLIC_CEILING
-            difference = record.score_2022 - target.score_2022
-            rows.append((record.model, record.preprocessing, *values, difference, *today, record.marks))
-    return pd.DataFrame(rows, columns=list(TARGETS))
+    paired = ((record, targets.get((record.card, record.preprocessing))) for record in mine.itertuples())
+    rows = [
+        {
+            "model": record.model,
+            "preprocessing": record.preprocessing,
+            "own_2022": record.score_2022,
+            "target_2022": target.score_2022,
+            "target_error": target.score_2022_error,
+            "difference": record.score_2022 - target.score_2022,
+            "own_today": record.score,
+            "target_today": target.score_2022 * PUBLIC_CEILING,
+            "marks": record.marks,
+        }
+        for record, target in paired
+        if target is not None
+    ]
+    return pd.DataFrame(rows)
 
 
 def main(results: ResultsFolder, as_json: AsJson = False):

@@ -7,10 +7,10 @@ python -m analysis.report results/ --markdown report.md --csv report.csv --figur
 import json
 import os
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import pandas as pd
 import typer
@@ -27,21 +27,11 @@ from . import figures
 from .display import AsJson, Resamples, ResultsFolder, Seed, interval, number, signed
 from .inline_svg import inline_svg
 from .profiles import FORMULA_LABELS, by_depth
-from .summary import Summary, summarise
+from .summary import Summary, caveats, summarise
 
 TEMPLATES = Path(__file__).with_name("templates")
+_file, _folder = partial(typer.Option, dir_okay=False), partial(typer.Option, file_okay=False)
 NO_COMMAND = {1: "not kept: recorded by version 0.1.0", 2: "made from Python"}  # by format of the record
-
-
-@dataclass(frozen=True)
-class Origin:
-    """How the records of one model on one suite were made."""
-
-    title: str
-    marks: tuple[str, ...]
-    commands: list[str]
-    facts: dict[str, str]
-    fingerprints: dict[str, str]
 
 
 def html(summary: Summary) -> str:
@@ -56,8 +46,8 @@ def markdown(summary: Summary, figures_folder: str | None = None) -> str:
 
 
 def csv(summary: Summary) -> str:
-    """Every record as a row, measures last, with the fields of `Record`; nested ones as JSON."""
-    table = pd.concat([summary.records, summary.measures]).drop(columns=["path", "sidecar"])
+    """Every record as a row, with the columns of `read_folder` but the paths; nested ones as JSON."""
+    table = summary.table.drop(columns=["path", "sidecar"])
     nested = [name for name in table if table[name].map(lambda value: isinstance(value, dict | tuple)).any()]
     for name in nested:
         table[name] = table[name].map(lambda value: None if value is None else json.dumps(value))
@@ -71,16 +61,17 @@ def save_figures(summary: Summary, folder) -> list[Path]:
 
 
 def _context(summary):
-    records = by_depth(summary.records, "suite", "model")
-    models = {*records["model"], *summary.measures["model"]}
+    records, models = summary.of_kind("predictivity"), summary.table["model"].unique()
     title = "Brain-Score report"
     return {
-        "title": f"{title}: {min(models)}" if len(models) == 1 else f"{title}: {len(models)} models",
+        "title": f"{title}: {models[0]}" if len(models) == 1 else f"{title}: {len(models)} models",
         "summary": summary,
         "models": len(models),
         "records": records,
+        "measures": summary.of_kind("measure"),
         "shared_marks": figures.common_marks(records["marks"]),
-        "origins": origins(pd.concat([records, by_depth(summary.measures)])),
+        "caveats": caveats(summary.suites),
+        "origins": origins(summary.table),
         "formulas": FORMULA_LABELS,
         "created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "paper": PAPER,
@@ -88,39 +79,39 @@ def _context(summary):
     }
 
 
-def origins(records: pd.DataFrame) -> list[Origin]:
+def origins(records: pd.DataFrame) -> list[dict[str, Any]]:
     """How the records were made, by suite, model and marks: commands, weights, versions, fingerprints."""
-    return [_origin(mine) for _, mine in records.groupby(["suite", "model", "marks"], sort=True)]
+    return [_origin(mine) for _, mine in by_depth(records).groupby(["suite", "model", "marks"], sort=True)]
 
 
 def _origin(records):
     first = records.iloc[0]
     versions = (", ".join(f"{name} {number}" for name, number in found.items()) for found in records["versions"])
-    return Origin(
-        title=f"{first.model}, suite {first.suite}",
-        marks=first.marks,
-        commands=list(dict.fromkeys(row.command or NO_COMMAND[row.format] for row in records.itertuples())),
-        facts={
-            "card": _distinct(records["card"]),
-            "weights": _distinct(_weights(weights) for weights in records["weights"]),
-            "layers": ", ".join(f"{row.area}: {row.layer}" for row in records.itertuples() if row.layer),
-            **{name.replace("_", " "): _distinct(records[name]) for name in ("layer_map", "preprocessing", "engine")},
-            "field of view": _distinct(f"{degrees:g}°" for degrees in records["visual_degrees"].dropna()),
-            **{name: _distinct(records[name]) for name in ("precision", "device")},
-            "created": _distinct([records["created"].min(), records["created"].max()]).replace("; ", " to "),
-            "versions": _distinct(versions),
-            "notes": _distinct(note for notes in records["notes"] for note in notes),
-        },
-        fingerprints=dict(zip(records["benchmark"], records["fingerprint"], strict=True)),
-    )
+    facts = {
+        "card": _distinct(records["card"]),
+        "weights": _distinct(_weights(weights) for weights in records["weights"]),
+        "layers": ", ".join(f"{row.area}: {row.layer}" for row in records.itertuples() if row.layer),
+        **{name.replace("_", " "): _distinct(records[name]) for name in ("layer_map", "preprocessing", "engine")},
+        "field of view": _distinct(f"{degrees:g}°" for degrees in records["visual_degrees"].dropna()),
+        **{name: _distinct(records[name]) for name in ("precision", "device")},
+        "created": _distinct([records["created"].min(), records["created"].max()]).replace("; ", " to "),
+        "versions": _distinct(versions),
+        "notes": _distinct(note for notes in records["notes"] for note in notes),
+    }
+    return {
+        "title": f"{first.model}, suite {first.suite}",
+        "marks": first.marks,
+        "commands": list(dict.fromkeys(row.command or NO_COMMAND[row.format] for row in records.itertuples())),
+        "facts": facts,
+        "fingerprints": dict(zip(records["benchmark"], records["fingerprint"], strict=True)),
+    }
 
 
 def _weights(weights):
     weights = weights or {}
-    shown = [str(weights.get("source") or "unknown source")]
-    shown += [f"{name} {weights[name]}" for name in ("sha1", "sha256") if weights.get(name)]
-    shown += [f"random, seed {weights.get('seed')}"] if weights.get("untrained") else []
-    return ", ".join([*shown, *([str(weights["note"])] if weights.get("note") else [])])
+    seed = f"random, seed {weights.get('seed')}" if weights.get("untrained") else None
+    hashes = [f"{name} {weights[name]}" for name in ("sha1", "sha256") if weights.get(name)]
+    return ", ".join(filter(None, [weights.get("source") or "unknown source", *hashes, seed, weights.get("note")]))
 
 
 def _distinct(values):
@@ -133,14 +124,14 @@ def _environment(autoescape):
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=autoescape, undefined=StrictUndefined, keep_trailing_newline=True
     )
-    numbers = {"number": number, "signed": signed, "interval": interval, "count": _count}
-    texts = {"cell": _cell, "formula": _formula, "breakable": _breakable, "svg": _svg}
-    environment.filters |= numbers | texts
+    environment.filters |= {"number": number, "signed": signed, "interval": interval, "count": _count}
+    environment.filters |= {"cell": _cell, "formula": _formula, "breakable": _breakable}
+    environment.filters["svg"] = lambda shown: inline_svg(shown.figure, shown.name, shown.caption)
     return environment
 
 
 def _count(value):
-    return "–" if value is None or pd.isna(value) else f"{int(value):,}"
+    return "–" if pd.isna(value) else f"{int(value):,}"
 
 
 def _cell(text):
@@ -158,22 +149,12 @@ def _breakable(text):
     return Markup(re.sub(r"([_.-])(?=\w)", r"\1<wbr>", str(escape(text))))
 
 
-def _svg(shown):
-    return inline_svg(shown.figure, shown.name, shown.caption)
-
-
 def main(
     results: ResultsFolder,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="HTML file; default report.html.", dir_okay=False)
-    ] = None,
-    markdown_file: Annotated[Path | None, typer.Option("--markdown", help="Markdown file.", dir_okay=False)] = None,
-    csv_file: Annotated[
-        Path | None, typer.Option("--csv", help="CSV file, one row per record.", dir_okay=False)
-    ] = None,
-    figures_folder: Annotated[
-        Path | None, typer.Option("--figures", help="Folder for SVG and PNG figures.", file_okay=False)
-    ] = None,
+    output: Annotated[Path | None, _file("--output", "-o", help="HTML file; default report.html.")] = None,
+    markdown_file: Annotated[Path | None, _file("--markdown", help="Markdown file.")] = None,
+    csv_file: Annotated[Path | None, _file("--csv", help="CSV file, one row per record.")] = None,
+    figures_folder: Annotated[Path | None, _folder("--figures", help="Folder for SVG and PNG figures.")] = None,
     resamples: Resamples = N_RESAMPLES,
     seed: Seed = 0,
     as_json: AsJson = False,

@@ -1,5 +1,6 @@
 """Records of a folder as everything the report says, before it is laid out: plain values and figures."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,16 @@ from brainscore_submission.scoring.uncertainty import N_RESAMPLES
 from . import figures, layer_plots
 from .differences import differences_of_r
 from .hierarchy import Estimate, comparisons_of_rho, record_estimates
-from .profiles import Profile, profiles_of
+from .profiles import Profile, by_depth, profiles_of
 from .published import line_up, public_targets
 
 WHY_WIDER = (
     "Brain-Score's own standard error is smaller because its splits overlap: they share most images and all "
     "neuroids, so it tells how the score moves with the choice of split, not with other neuroids or images."
+)
+WITHOUT_NEUROIDS = (
+    "Where a record keeps no neuroids (behaviour, for one) the interval is ±1.96 of Brain-Score's own error, "
+    "and too narrow."
 )
 
 
@@ -64,20 +69,30 @@ class SuiteSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """Everything the report says."""
+    """Everything the report says; `table` holds every record, of whatever kind."""
 
     results: str
-    marks: tuple[str, ...]
+    table: pd.DataFrame
     suites: list[SuiteSummary]
-    records: pd.DataFrame
-    measures: pd.DataFrame
     targets: pd.DataFrame
     searches: list[Shown]
-    sentences: list[str]
-    caveats: list[str]
     warnings: list[str]
     n_resamples: int
     seed: int
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Of any record."""
+        return marks_of(self.table.itertuples())
+
+    @property
+    def sentences(self) -> list[str]:
+        """What a reader should take away of each suite."""
+        return [sentence for suite in self.suites for sentence in _sentences(suite)]
+
+    def of_kind(self, kind: str) -> pd.DataFrame:
+        """The records of a kind, shallow areas first."""
+        return by_depth(self.table[self.table["kind"] == kind], "suite", "model")
 
 
 def summarise(results, *, n_resamples=N_RESAMPLES, seed=0) -> Summary:
@@ -88,40 +103,25 @@ def summarise(results, *, n_resamples=N_RESAMPLES, seed=0) -> Summary:
     UserError
         The folder does not exist or holds no usable record.
     """
-    table, unread = read_folder(results)
+    table, warnings = read_folder(results)
     if table.empty:
-        more = f" {len(unread)} file(s) could not be used, first: {unread[0]}" if unread else ""
+        more = f" {len(warnings)} file(s) could not be used, first: {warnings[0]}" if warnings else ""
         raise UserError(f"no usable record under {results}.{more}\nScore a model: python evaluate.py --model 991")
-    is_measure = table["kind"] == "measure"
-    records, options = table[~is_measure], {"n_resamples": n_resamples, "seed": seed}
+    records, options = table[table["kind"] == "predictivity"], {"n_resamples": n_resamples, "seed": seed}
     profiles, gaps = profiles_of(records, **options)
-    estimates, left_out = record_estimates(profiles)
-    reached = dict.fromkeys(profile.suite for profile in profiles if profile.values["unceiled"])  # else: a warning
+    estimates, without_rho = record_estimates(profiles)
+    warnings += gaps + without_rho
     suites = []
-    for name in reached:
+    for name in dict.fromkeys(one.suite for one in profiles if one.values["unceiled"]):  # of others a warning tells
         mine = [profile for profile in profiles if profile.suite == name]
-        reference = _reference(mine)
-        of_suite = records[records["suite"] == name]
-        differences, refused = differences_of_r(of_suite, reference, **options)
-        left_out += refused
-        suites.append(_suite(mine, [one for one in estimates if one.suite == name], reference, differences))
-    searches, unread_searches = layer_searches(Path(results))
-    return Summary(
-        results=str(results),
-        marks=marks_of(table.itertuples()),
-        suites=suites,
-        records=records,
-        measures=table[is_measure],
-        targets=public_targets(records),
-        searches=searches,
-        sentences=[sentence for suite in suites for sentence in _sentences(suite)],
-        caveats=_caveats(suites),
-        warnings=[*unread, *gaps, *left_out, *unread_searches],
-        **options,
-    )
+        differences, refused = differences_of_r(records[records["suite"] == name], _reference(mine), **options)
+        suites.append(_suite(mine, [one for one in estimates if one.suite == name], differences))
+        warnings += refused
+    searches, unread = layer_searches(Path(results))
+    return Summary(str(results), table, suites, public_targets(records), searches, warnings + unread, **options)
 
 
-def _suite(profiles, estimates, reference, differences):
+def _suite(profiles, estimates, differences):
     return SuiteSummary(
         name=profiles[0].suite,
         marks=marks_of(profiles),
@@ -130,7 +130,7 @@ def _suite(profiles, estimates, reference, differences):
         averages={profile.model: _average(profile) for profile in profiles},
         estimates=estimates,
         comparisons=comparisons_of_rho([one for one in estimates if one.formula == "today"]),
-        reference=reference,
+        reference=_reference(profiles),
         differences=differences,
         figures=_figures(profiles, estimates),
     )
@@ -150,26 +150,29 @@ def _reference(profiles):
 
 
 def _figures(profiles, estimates):
-    shown, name, lined_up = [], profiles[0].suite, line_up(profiles)
     ceiled = [profile for profile in profiles if profile.values["today"]]
-    if ceiled:
-        caption = "Bars: 95 % intervals. Behaviour is no level of the hierarchy, so no line leads there."
-        shown.append(Shown(f"area-profile-{name}", figures.area_profile(ceiled), caption))
     today = [one for one in estimates if one.formula == "today"]
-    if today:
-        models = [profile.model for profile in profiles]
-        caption = (
-            "Points: rank of each area's score. Without ties the slope of the line is ρ; in brackets its interval."
-        )
-        shown.append(Shown(f"hierarchy-{name}", figures.hierarchy_slopes(today, models), caption))
-    distribution = figures.neuroid_distributions(profiles)
-    if distribution is not None:
-        caption = "Signed r of each neuroid, before ceiling. The score is made from their median."
-        shown.append(Shown(f"neuroids-{name}", distribution, caption))
-    if not lined_up.empty:
-        caption = f"Squares: {CAVEAT}. Dots: own, the same formula, other data. Compare shapes, not heights."
-        shown.append(Shown(f"published-{name}", figures.published_against_own(lined_up), caption))
-    return shown
+    models, lined_up = [profile.model for profile in profiles], line_up(profiles)
+    drawn = {
+        "area-profile": (
+            figures.area_profile(ceiled) if ceiled else None,
+            "Bars: 95 % intervals. Behaviour is no level of the hierarchy, so no line leads there.",
+        ),
+        "hierarchy": (
+            figures.hierarchy_slopes(today, models) if today else None,
+            "Points: rank of each area's score. Without ties the slope of the line is ρ; in brackets its interval.",
+        ),
+        "neuroids": (
+            figures.neuroid_distributions(profiles),
+            "Signed r of each neuroid, before ceiling. The score is made from their median.",
+        ),
+        "published": (
+            None if lined_up.empty else figures.published_against_own(lined_up),
+            f"Squares: {CAVEAT}. Dots: own, the same formula, other data. Compare shapes, not heights.",
+        ),
+    }
+    suite = profiles[0].suite
+    return [Shown(f"{name}-{suite}", figure, caption) for name, (figure, caption) in drawn.items() if figure]
 
 
 def layer_searches(results: Path) -> tuple[list[Shown], list[str]]:
@@ -188,7 +191,6 @@ def layer_searches(results: Path) -> tuple[list[Shown], list[str]]:
 
 
 def _sentences(suite):
-    """What a reader should take away of a suite, in a few plain sentences."""
     count = len(suite.profiles)
     yield f"Suite {suite.name}: {count} model{'s' * (count != 1)}, areas {', '.join(suite.areas)}."
     averages = {model: value for model, value in suite.averages.items() if value is not None}
@@ -207,24 +209,18 @@ def _sentences(suite):
         )
 
 
-def _caveats(suites):
-    found = []
-    if any("SIMULATED" in suite.marks for suite in suites):
-        found.append(
-            "SIMULATED: the recordings are made by a program. They check the machinery and say nothing of brains."
-        )
-    if any("UNTRAINED" in suite.marks for suite in suites):
-        found.append("UNTRAINED: a network with random weights; its scores are a baseline, not a result.")
-    if any(suite.name == "public" for suite in suites):
-        found.append(find_suite("public").caveat)
+def caveats(suites: Sequence[SuiteSummary]) -> list[str]:
+    """What a reader of these suites should know."""
+    marks = marks_of(suites)
     over = {kind for suite in suites for profile in suite.profiles for kind in profile.over.values()}
-    if "normal" in over:
-        found.append(
-            "Where a record keeps no neuroids (behaviour, for one) the interval is ±1.96 of Brain-Score's own error, "
-            "and too narrow."
-        )
+    only_of_some = [
+        ("SIMULATED" in marks, "SIMULATED: the recordings are made by a program. They say nothing of brains."),
+        ("UNTRAINED" in marks, "UNTRAINED: random weights; the scores are a baseline, not a result."),
+        (any(suite.name == "public" for suite in suites), find_suite("public").caveat),
+        ("normal" in over, WITHOUT_NEUROIDS),
+    ]
     return [
-        *found,
+        *(caveat for holds, caveat in only_of_some if holds),
         WHY_WIDER,
         "Intervals come from drawing neuroids and images again; the regression is not fitted again and the ceiling is "
         "held fixed. In simulations with known truth the 95 % interval held it in 96 % of data sets.",

@@ -210,8 +210,9 @@ def test_every_layer_search_is_found_and_a_broken_one_is_named(own_results, demo
     monkeypatch.setenv("BRAINSCORE_SUBMISSION_CACHE", str(demo_cache))
     model, demo = open_model("demo:ground_truth", areas=()), find_suite("demo")
     options = SearchOptions(results=own_results, areas=("V1",))
-    for suite in (demo, Suite("recordings.v1", demo.areas, loaders=demo.loaders)):
-        write_tables(search_layers(model, suite, options))
+    write_tables(search_layers(model, demo, options))
+    lab = search_folder(own_results, model, Suite("recordings.v1", {})) / "table.json"
+    write_search(lab, {"V1": [0.1, 0.2]}, {"V1": 1}, suite="recordings.v1")
     broken = search_folder(own_results, model, Suite("cut", {})) / "table.json"
     broken.parent.mkdir()
     broken.write_text('{"layers": [{"layer": "V1"}]}')
