@@ -18,9 +18,6 @@ from brainscore_submission.scoring.uncertainty import N_RESAMPLES, paired_differ
 from .display import AsJson, Resamples, ResultsFolder, Seed, interval, named, number, signed, write_table
 from .profiles import by_depth, find_model, read_predictivity
 
-ORIGIN = ("suite", "benchmark", "area", "model", "marks")
-COLUMNS = (*ORIGIN, "against", "difference", "low", "high", "share_positive", "over")
-
 
 def differences_of_r(table: pd.DataFrame, against: str, **options) -> tuple[pd.DataFrame, list[str]]:
     """Raw r of every other model minus that of `against`, on each benchmark that both keep their neuroids of.
@@ -33,7 +30,8 @@ def differences_of_r(table: pd.DataFrame, against: str, **options) -> tuple[pd.D
 
     Returns
     -------
-    found : DataFrame with the columns `COLUMNS`; `low` and `high` are the 95 % interval
+    found : DataFrame, empty or with columns suite, benchmark, area, model, marks, against, and the fields of
+        `uncertainty.Difference`; `low` and `high` are the 95 % interval
     warnings : list of str, a line for each pair that cannot be compared
     """
     rows, warnings = [], []
@@ -46,9 +44,9 @@ def differences_of_r(table: pd.DataFrame, against: str, **options) -> tuple[pd.D
         except UserError as error:
             warnings.append(f"no difference of {pair.model} to {against} on {pair.benchmark}: {error}")
             continue
-        origin = {name: getattr(pair, name) for name in ORIGIN}
+        origin = {name: getattr(pair, name) for name in ("suite", "benchmark", "area", "model", "marks")}
         rows.append(origin | {"against": against} | vars(found))
-    return pd.DataFrame(rows, columns=list(COLUMNS)), warnings
+    return pd.DataFrame(rows), warnings
 
 
 def main(

@@ -84,15 +84,11 @@ def _one_profile(axes, profile, areas, shift, drawn):
     axes.plot(np.delete(x, neural), np.delete(y, neural), **drawn | {"linestyle": "", "label": None})
 
 
-def hierarchy_slopes(estimates: Sequence[Estimate], models: Sequence[str] | None = None) -> Figure:
+def hierarchy_slopes(estimates: Sequence[Estimate], models: Sequence[str]) -> Figure:
     """Rank of each area's score over its depth; without ties the slope of the line is rho.
 
-    Parameters
-    ----------
-    estimates : of one suite under one formula
-    models : all models of the suite, so that each keeps its colour where another has no rho
+    `estimates` are of one suite under one formula; `models` are all of the suite, so that each keeps its colour.
     """
-    models = list(models or [one.model for one in estimates])
     with style():
         common = common_marks(one.marks for one in estimates)
         figure, panels = _panels(len(estimates), height=1.75)

@@ -135,11 +135,9 @@ def compare_rho(a: Estimate, b: Estimate) -> dict[str, Any] | None:
     """
     if a.resampled_rho is None or b.resampled_rho is None:
         return None
-    shares = {
-        "p_greater": float(np.mean(a.resampled_rho > b.resampled_rho)),
-        "p_equal": float(np.mean(a.resampled_rho == b.resampled_rho)),
-    }
-    return {"suite": a.suite, "formula": a.formula, "a": a.model, "b": b.model} | shares
+    greater, equal = np.mean(a.resampled_rho > b.resampled_rho), np.mean(a.resampled_rho == b.resampled_rho)
+    pair = {"suite": a.suite, "formula": a.formula, "a": a.model, "b": b.model}
+    return pair | {"p_greater": float(greater), "p_equal": float(equal)}
 
 
 def comparisons_of_rho(estimates: Sequence[Estimate]) -> list[dict[str, Any]]:

@@ -65,16 +65,19 @@ def heat_map(search: Search, committed: Mapping[str, str] | None = None) -> Figu
     search : Search
     committed : area -> layer, as named in the table; of a given layer map
     """
-    rows = list(_rows(search.table))
-    n_layers = search.table["position"].max() + 1
-    values = np.full((len(rows), n_layers), np.nan)
-    for number, (_, row) in enumerate(rows):
-        values[number, row["position"]] = _signed(row)
+    rows, n_layers = _rows(search.table), search.table["position"].max() + 1
+    values = np.ma.masked_all((len(rows), n_layers))
+    for strip, (_, row) in zip(values, rows, strict=True):
+        strip[row["position"]] = np.ma.masked_invalid(_signed(row))
     with style(), mpl.rc_context({"axes.grid": False}):
         figure = Figure(figsize=(WIDTH, 1.6 + 0.75 * len(rows)))
         axes = figure.add_subplot()
-        mesh = _strips(axes, values)
+        axes.set_facecolor("none")
+        scale = {"vmin": min(0.0, values.min()), "vmax": values.max(), "edgecolors": "face", "linewidth": 0.2}
         for number, (label, row) in enumerate(rows):
+            edges = number - 0.2, number + 0.35  # between strips is room for the marks
+            axes.fill_between([0, n_layers], *edges, color=NOT_SCORED, linewidth=0)
+            mesh = axes.pcolormesh(np.arange(n_layers + 1), edges, values[number : number + 1], **scale)
             _marked(axes, row, committed, lambda _layer, at=number: (at - 0.3, at + 0.45))
             axes.text(n_layers + 0.01 * n_layers, number, _best_in_words(row), va="center", fontsize=8)
             axes.text(-0.01 * n_layers, number, label, va="center", ha="right")
@@ -92,26 +95,13 @@ def _title(search):
     return f"Layer search: {short(search.model)}, suite {short(search.suite)}"
 
 
-def _strips(axes, values):
-    """One strip of cells a row, with room between strips for the marks."""
-    shown = np.ma.masked_invalid(values)
-    limits = {"vmin": min(0.0, float(shown.min())), "vmax": float(shown.max())}
-    x = np.arange(values.shape[1] + 1)
-    axes.set_facecolor("none")
-    for number, row in enumerate(shown):
-        edges = [number - 0.2, number + 0.35]
-        axes.fill_between([0, values.shape[1]], *edges, color=NOT_SCORED, linewidth=0)
-        mesh = axes.pcolormesh(x, edges, row[None], edgecolors="face", linewidth=0.2, **limits)
-    return mesh
-
-
 def profiles(search: Search, committed: Mapping[str, str] | None = None) -> Figure:
     """Signed score over the layers with its error band, one panel a benchmark.
 
     The band is one standard deviation of the score when neuroids and stimuli are drawn anew; where there are none, its
     standard error over splits. Parameters as of `heat_map`.
     """
-    rows = list(_rows(search.table))
+    rows = _rows(search.table)
     with style():
         figure = Figure(figsize=(WIDTH, 1.1 + 1.65 * len(rows)))
         panels = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
@@ -146,11 +136,11 @@ def _one_profile(axes, row, committed):
 
 def _rows(table):
     """Benchmarks in the table's order: a label, and the layers in the order of the forward pass."""
-    per_area = table.groupby("area")["benchmark"].nunique()
-    for benchmark, row in table.groupby("benchmark", sort=False):
-        area = row["area"].iloc[0]
-        label = area if per_area[area] == 1 else f"{area}: {benchmark}"
-        yield label, row.sort_values("position")
+    benchmarks_of = table.groupby("area")["benchmark"].nunique()
+    rows = [row.sort_values("position") for _, row in table.groupby("benchmark", sort=False)]
+    firsts = [(row["area"].iloc[0], row["benchmark"].iloc[0]) for row in rows]
+    labels = [area if benchmarks_of[area] == 1 else f"{area}: {benchmark}" for area, benchmark in firsts]
+    return list(zip(labels, rows, strict=True))
 
 
 def _signed(row):

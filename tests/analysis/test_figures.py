@@ -67,7 +67,7 @@ def a_search(tmp_path):
 def all_figures(profiles):
     return {
         "area_profile": figures.area_profile(profiles),
-        "hierarchy_slopes": figures.hierarchy_slopes(today(profiles)),
+        "hierarchy_slopes": figures.hierarchy_slopes(today(profiles), [profile.model for profile in profiles]),
         "neuroid_distributions": figures.neuroid_distributions(profiles),
         "published_against_own": figures.published_against_own(line_up(profiles)),
     }
@@ -145,7 +145,7 @@ def test_the_profile_shows_scores_and_intervals(profiles):
 
 def test_the_slope_of_the_line_is_rho():
     one = next(one for one in published_estimates() if one.model.startswith("991"))
-    (axes,) = figures.hierarchy_slopes([one]).axes
+    (axes,) = figures.hierarchy_slopes([one], [one.model]).axes
     (line,) = (line for line in axes.get_lines() if line.get_marker() in ("", "None"))
     x, y = line.get_data()
     assert np.polyfit(x, y, 1)[0] == pytest.approx(0.8)
