@@ -18,6 +18,11 @@ from brainscore_submission.scoring.uncertainty import N_RESAMPLES, paired_differ
 from .display import AsJson, Resamples, ResultsFolder, Seed, interval, named, number, signed, write_table
 from .profiles import by_depth, find_model, read_predictivity
 
+FOOTNOTE = (
+    "Both models are resampled together, so what they share (hard images, noisy neuroids) cancels. "
+    "Of models that are equal, one interval in 20 leaves out 0 by chance."
+)
+
 
 def differences_of_r(table: pd.DataFrame, against: str, **options) -> tuple[pd.DataFrame, list[str]]:
     """Raw r of every other model minus that of `against`, on each benchmark that both keep their neuroids of.
@@ -93,11 +98,7 @@ def _show(found, table, against, console):
         ]
         marks = marks_of(shown.itertuples())
         write_table(console, f"r minus that of {against}, suite {suite}", rows, names=2, marks=marks)
-    console.print(
-        "Both models are resampled together, so what they share (hard images, noisy neuroids) cancels. "
-        "Of models that are equal, one interval in 20 leaves out 0 by chance.",
-        soft_wrap=True,
-    )
+    console.print(FOOTNOTE, soft_wrap=True)
 
 
 if __name__ == "__main__":

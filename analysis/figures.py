@@ -1,8 +1,7 @@
 """Figures of profiles and hierarchies; those of layer searches are in `layer_plots`. Each says its marks.
 
-A mark that all models have stands over the figure, any other at the names of those it is true of.
-
-A function makes one matplotlib figure; `save` writes it as SVG and PNG. Nothing here reads records.
+A mark that all models have stands over the figure, any other at the names of those it is true of. A function makes one
+figure; `save` writes it as SVG and PNG. Nothing here reads records.
 """
 
 from collections.abc import Iterable, Sequence
@@ -235,7 +234,7 @@ def short(model: str, limit: int = 40) -> str:
 def titled(figure: Figure, title: str, words: Iterable[str]) -> Figure:
     """Put the title over the figure, and the marks of all that is in it into the upper right corner."""
     mark = " · ".join(words)
-    room = 46 - len(mark)  # signs in one line of a figure 5.2 inches wide
+    room = int(9 * figure.get_figwidth()) - len(mark)  # signs in one line: about 9 an inch
     figure.suptitle(title if not mark or len(title.splitlines()[0]) <= room else f"\n{title}", x=0.01, ha="left")
     if mark:
         figure.text(0.995, 0.995, mark, ha="right", va="top", color=MARK_COLOR, weight="bold")

@@ -232,12 +232,13 @@ def _row(one, published, alone, rival):
 def _footnotes(estimates, published):
     undefined = {f"ρ of {one.model} is undefined: {one.hierarchy.reason}." for one in estimates if one.hierarchy.reason}
     over = "; ".join(sorted({one.over for one in estimates}))
-    lines = [f"Intervals: 95 % of resamples ({over}). p: exact, all orders of the scores equally likely."]
+    lines = sorted(undefined)
+    lines.append(f"Intervals: 95 % of resamples ({over}). p: exact, all orders of the scores equally likely.")
     if len(estimates[0].scores) == 4:
         lines.append("With four areas the smallest two-sided p is 2/24 = .083: no rho is significant at .05.")
     if published:
         lines.append("The paper prints no errors; set the assumed one with --error. Differences of .005 flip ranks.")
-    return [*sorted(undefined), *lines]
+    return lines
 
 
 if __name__ == "__main__":

@@ -60,9 +60,6 @@ def _renamed(text, name):
 
 
 def _themed(text):
-    def variable(match):
-        found = VARIABLES.get(match[1].lower())
-        return f"var(--{found})" if found else match[0]
-
-    text = re.sub(r"#([0-9a-fA-F]{6})\b", variable, text)
+    for color, variable in VARIABLES.items():
+        text = re.sub(rf"#{color}\b", f"var(--{variable})", text, flags=re.IGNORECASE)
     return re.sub(r"font: ((?:\w+ )*[\d.]+px) [^;\"]+", r"font: \1 var(--sans)", text)

@@ -44,17 +44,19 @@ def read_search(path: Path) -> Search:
 
     Raises
     ------
-    KeyError, ValueError, OSError
+    ValueError, OSError
         Something is missing, it is no JSON or holds no number, it cannot be read.
     """
     facts = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(facts, dict) or not {"model", "suite", "layers"} <= set(facts):
+        raise ValueError("it holds no layer search")
     table = pd.DataFrame(facts["layers"])
     missing = [name for name in NEEDED if name not in table]
     if missing or table["raw"].isna().all():
         raise ValueError(f"its layers have no {', '.join(missing) or 'score'}")
     kinds = dict.fromkeys(NUMBERS, float) | {"position": int, "chosen": bool, "exact": bool}
-    marks = facts["marks"] if "marks" in facts else [mark for mark in MARKS if facts[mark.lower()]]
-    return Search(table.astype(kinds), facts["model"], facts["suite"], tuple(marks))
+    marks = tuple(facts["marks"]) if "marks" in facts else tuple(mark for mark in MARKS if facts.get(mark.lower()))
+    return Search(table.astype(kinds), facts["model"], facts["suite"], marks)
 
 
 def heat_map(search: Search, committed: Mapping[str, str] | None = None) -> Figure:

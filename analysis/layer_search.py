@@ -19,13 +19,7 @@ HELP = SEARCH_HELP.replace("brainscore-submission search", "python -m analysis.l
 
 
 def draw(result: SearchResult, committed: Mapping[str, str]) -> list[Path]:
-    """Draw heat map and profiles into the search's folder, as SVG and PNG.
-
-    Parameters
-    ----------
-    result : SearchResult
-    committed : area -> layer of a given layer map, marked in the plots
-    """
+    """Draw heat map and profiles into the search's folder, as SVG and PNG; `committed` layers of areas are marked."""
     from . import layer_plots
     from .figures import save
 

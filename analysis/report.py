@@ -48,8 +48,7 @@ def markdown(summary: Summary, figures_folder: str | None = None) -> str:
 def csv(summary: Summary) -> str:
     """Every record as a row, with the columns of `read_folder` but the paths; nested ones as JSON."""
     table = summary.table.drop(columns=["path", "sidecar"])
-    nested = [name for name in table if table[name].map(lambda value: isinstance(value, dict | tuple)).any()]
-    for name in nested:
+    for name in [name for name in table if table[name].map(lambda value: isinstance(value, dict | tuple)).any()]:
         table[name] = table[name].map(lambda value: None if value is None else json.dumps(value))
     return table.to_csv(index=False, lineterminator="\n")
 
@@ -70,7 +69,7 @@ def _context(summary):
         "records": records,
         "measures": summary.of_kind("measure"),
         "shared_marks": figures.common_marks(records["marks"]),
-        "caveats": caveats(summary.suites),
+        "caveats": caveats(summary),
         "origins": origins(summary.table),
         "formulas": FORMULA_LABELS,
         "created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

@@ -1,6 +1,5 @@
 """Records of a folder as everything the report says, before it is laid out: plain values and figures."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from brainscore_submission.scoring.uncertainty import N_RESAMPLES
 
 from . import figures, layer_plots
 from .differences import differences_of_r
+from .display import number
 from .hierarchy import Estimate, comparisons_of_rho, record_estimates
 from .profiles import Profile, by_depth, profiles_of
 from .published import line_up, public_targets
@@ -26,10 +26,7 @@ WHY_WIDER = (
     "Brain-Score's own standard error is smaller because its splits overlap: they share most images and all "
     "neuroids, so it tells how the score moves with the choice of split, not with other neuroids or images."
 )
-WITHOUT_NEUROIDS = (
-    "Where a record keeps no neuroids (behaviour, for one) the interval is ±1.96 of Brain-Score's own error, "
-    "and too narrow."
-)
+WITHOUT_NEUROIDS = "Without neuroids (behaviour, for one) an interval is ±1.96 of Brain-Score's own error: too narrow."
 
 
 @dataclass(frozen=True)
@@ -56,10 +53,9 @@ class SuiteSummary:
     differences: pd.DataFrame
     figures: list[Shown]
 
-    def estimate(self, model: str, formula: str = "today") -> Estimate | None:
-        """The rho-hierarchy of a model, or None where an area is missing."""
-        found = [one for one in self.estimates if (one.model, one.formula) == (model, formula)]
-        return found[0] if found else None
+    def estimate(self, model: str) -> Estimate | None:
+        """The rho-hierarchy of a model's scores of today, or None where an area is missing."""
+        return next((one for one in self.estimates if (one.model, one.formula) == (model, "today")), None)
 
     def best(self, area: str) -> float | None:
         """The highest score of an area."""
@@ -114,26 +110,24 @@ def summarise(results, *, n_resamples=N_RESAMPLES, seed=0) -> Summary:
     suites = []
     for name in dict.fromkeys(one.suite for one in profiles if one.values["unceiled"]):  # of others a warning tells
         mine = [profile for profile in profiles if profile.suite == name]
+        ranked = [one for one in estimates if one.suite == name]
         differences, refused = differences_of_r(records[records["suite"] == name], _reference(mine), **options)
-        suites.append(_suite(mine, [one for one in estimates if one.suite == name], differences))
         warnings += refused
+        suite = SuiteSummary(
+            name=name,
+            marks=marks_of(mine),
+            profiles=mine,
+            areas=[area for area in AREAS_AND_BEHAVIOR if any(area in one.values["unceiled"] for one in mine)],
+            averages={profile.model: _average(profile) for profile in mine},
+            estimates=ranked,
+            comparisons=comparisons_of_rho([one for one in ranked if one.formula == "today"]),
+            reference=_reference(mine),
+            differences=differences,
+            figures=_figures(mine, ranked),
+        )
+        suites.append(suite)
     searches, unread = layer_searches(Path(results))
     return Summary(str(results), table, suites, public_targets(records), searches, warnings + unread, **options)
-
-
-def _suite(profiles, estimates, differences):
-    return SuiteSummary(
-        name=profiles[0].suite,
-        marks=marks_of(profiles),
-        profiles=profiles,
-        areas=[area for area in AREAS_AND_BEHAVIOR if any(area in one.values["unceiled"] for one in profiles)],
-        averages={profile.model: _average(profile) for profile in profiles},
-        estimates=estimates,
-        comparisons=comparisons_of_rho([one for one in estimates if one.formula == "today"]),
-        reference=_reference(profiles),
-        differences=differences,
-        figures=_figures(profiles, estimates),
-    )
 
 
 def _average(profile):
@@ -185,8 +179,6 @@ def layer_searches(results: Path) -> tuple[list[Shown], list[str]]:
             shown.append(Shown(name, figure, str(path.with_suffix(".csv"))))
         except (ValueError, OSError) as error:
             warnings.append(f"left out: {path}: {error}")
-        except KeyError as error:
-            warnings.append(f"left out: {path}: {error} is missing")
     return shown, warnings
 
 
@@ -199,7 +191,7 @@ def _sentences(suite):
         yield f"Highest average of the five areas: {best}, {averages[best]:.3f}."
     today = [one for one in suite.estimates if one.formula == "today"]
     for one in today if count == 1 else []:
-        yield f"ρ-hierarchy: {figures.rho_text(one)}, exact two-sided p = {one.hierarchy.p_two_sided:.3f}."
+        yield f"ρ-hierarchy: {figures.rho_text(one)}, exact two-sided p = {number(one.hierarchy.p_two_sided)}."
     if count > 1 and today:
         positive = [one for one in today if (one.hierarchy.rho or 0) > 0]
         sure = [one for one in positive if one.interval is not None and one.interval[0] > 0]
@@ -209,12 +201,12 @@ def _sentences(suite):
         )
 
 
-def caveats(suites: Sequence[SuiteSummary]) -> list[str]:
-    """What a reader of these suites should know."""
-    marks = marks_of(suites)
+def caveats(summary: Summary) -> list[str]:
+    """What a reader should know."""
+    marks, suites = summary.marks, summary.suites
     over = {kind for suite in suites for profile in suite.profiles for kind in profile.over.values()}
     only_of_some = [
-        ("SIMULATED" in marks, "SIMULATED: the recordings are made by a program. They say nothing of brains."),
+        ("SIMULATED" in marks, "SIMULATED: recordings made by a program, a check of the machinery, not of brains."),
         ("UNTRAINED" in marks, "UNTRAINED: random weights; the scores are a baseline, not a result."),
         (any(suite.name == "public" for suite in suites), find_suite("public").caveat),
         ("normal" in over, WITHOUT_NEUROIDS),

@@ -215,7 +215,10 @@ def test_every_layer_search_is_found_and_a_broken_one_is_named(own_results, demo
     write_search(lab, {"V1": [0.1, 0.2]}, {"V1": 1}, suite="recordings.v1")
     broken = search_folder(own_results, model, Suite("cut", {})) / "table.json"
     broken.parent.mkdir()
-    broken.write_text('{"layers": [{"layer": "V1"}]}')
+    broken.write_text('{"model": "m", "suite": "cut", "layers": [{"layer": "V1"}]}')
+    other = search_folder(own_results, model, Suite("other", {})) / "table.json"
+    other.parent.mkdir()
+    other.write_text("[]")
     summary = summarise(own_results, n_resamples=100)
     assert [one.name for one in summary.searches] == [
         "layer-search-demo_ground_truth-demo",
@@ -224,8 +227,9 @@ def test_every_layer_search_is_found_and_a_broken_one_is_named(own_results, demo
     simulated, own = (words_of(one.figure) for one in summary.searches)
     assert "demo_ground_truth, suite demo" in simulated and "SIMULATED" in simulated
     assert "suite recordings.v1" in own and "SIMULATED" not in own
-    (warning,) = summary.warnings
-    assert str(broken) in warning and "depth" in warning
+    cut, no_search = summary.warnings
+    assert str(broken) in cut and "depth" in cut
+    assert no_search == f"left out: {other}: it holds no layer search"
     page = html(summary)
     assert all(f'<figure id="{one.name}">' in page for one in summary.searches)
 

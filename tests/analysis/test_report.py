@@ -106,7 +106,7 @@ def test_simulated_stands_in_the_title_every_suite_and_every_figure(summary, pag
     assert re.search(r'<h2 id="suite-1">[^\n]*SIMULATED', page)
     for figure in re.findall(r"<figure.*?</figure>", page, flags=re.S):
         assert "SIMULATED" in figure
-    assert any("SIMULATED" in caveat for caveat in caveats(summary.suites))
+    assert any("SIMULATED" in caveat for caveat in caveats(summary))
 
 
 def test_untrained_stands_beside_the_model(own_results, change):
@@ -233,6 +233,14 @@ def test_one_model_alone_is_a_report_too(own_results, tmp_path):
     assert summary.suites[0].reference is None
     assert any("exact two-sided p" in sentence for sentence in summary.sentences)
     assert "Brain-Score report: crossvit_18_dagger_408_adv" in html(summary)
+
+
+def test_one_model_whose_scores_are_all_equal_is_a_report_too(own_results, change):
+    for area in ("V1", "V2", "V4", "IT"):
+        change(own_results / "crossvit_18_dagger_408_adv", f"demo.{area}-pls.json", score=0.5)
+    summary = summarise(own_results / "crossvit_18_dagger_408_adv", n_resamples=100)
+    assert "ρ undefined, exact two-sided p = –" in summary.sentences[-1]
+    assert "all scores are equal" in html(summary)
 
 
 def test_a_folder_without_records_is_a_user_error_that_says_what_to_do(tmp_path):
