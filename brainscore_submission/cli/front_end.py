@@ -33,12 +33,16 @@ def run(command: Callable[..., Any] | typer.Typer, help_text: str | None = None)
         sys.exit(1)
 
 
+_SCRIPTS = {
+    "evaluate.py": ("python", "evaluate.py"),
+    "layer_search.py": ("python", "-m", "analysis.layer_search"),
+}
+
+
 def typed_command() -> str:
     """The command line as it was typed, for the records that it makes."""
     program, *words = sys.argv
-    name = Path(program).name
-    typed = [*(("python", name) if name == "evaluate.py" else ("brainscore-submission",)), *words]
-    return shlex.join(typed)
+    return shlex.join([*_SCRIPTS.get(Path(program).name, ("brainscore-submission",)), *words])
 
 
 @dataclass(frozen=True)

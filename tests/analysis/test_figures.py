@@ -14,6 +14,7 @@ from analysis.profiles import profiles_of
 from analysis.published import line_up
 from analysis.report import html
 from analysis.summary import summarise
+from brainscore_submission.cli.front_end import typed_command
 from brainscore_submission.layer_search.search import SearchOptions, search_folder, search_layers
 from brainscore_submission.layer_search.table import write_tables
 from brainscore_submission.models.opening import open_model
@@ -238,3 +239,8 @@ def test_drawing_leaves_the_users_settings_alone(profiles):
     before = dict(mpl.rcParams)
     figures.area_profile(profiles)
     assert dict(mpl.rcParams) == before
+
+
+def test_the_command_of_a_search_with_plots_is_kept_as_it_was_typed(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/somewhere/analysis/layer_search.py", "--model", "991", "--layers", "blocks.1.*"])
+    assert typed_command() == "python -m analysis.layer_search --model 991 --layers 'blocks.1.*'"
