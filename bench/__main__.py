@@ -15,11 +15,13 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
+from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.plugin.files import write_whole
 
-from .processes import MeasurementError, Workshop, machine
+from .processes import Workshop, machine
 from .report import Pair, Results, render
 from .sizes import PLANS, MetricSize, Plan, SuiteSize
 
@@ -31,43 +33,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and write the table; returns the exit code."""
     typed = list(sys.argv[1:] if arguments is None else arguments)
     options = parser().parse_args(typed)
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.work) as folder:
-        try:
-            workshop = Workshop(Path(folder), options.threads, options.device, options.keep)
-            results = measure(plan_of(options), workshop, options.only)
-        except MeasurementError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
     # The command as typed, without paths of this machine.
-    shown = [word for i, word in enumerate(typed) if word not in PATHS and (i == 0 or typed[i - 1] not in PATHS)]
-    report = render(results, " ".join(["python -m bench", *shown]))
-    if options.output:
-        write_whole(options.output, report.encode())
+    shown = [word for before, word in pairwise(["", *typed]) if word not in PATHS and before not in PATHS]
+    try:
+        with tempfile.TemporaryDirectory(prefix="bench-", dir=options.work) as folder:
+            workshop = Workshop(Path(folder), options.threads, options.device, options.keep)
+            report = render(measure(plan_of(options), workshop, options.only), " ".join(["python -m bench", *shown]))
+        if options.output:
+            write_whole(options.output, report.encode())
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     print(report)
     return 0
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
-        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = made.add_argument
-    size = made.add_mutually_exclusive_group()
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.prog, add, size = "python -m bench", made.add_argument, made.add_mutually_exclusive_group()
     size.add_argument("--plan", choices=PLANS, default="standard", help="how much is measured (default: standard)")
     for name, says in (("quick", "two minutes"), ("full", "true sizes, hours")):
         size.add_argument(f"--{name}", dest="plan", action="store_const", const=name, help=f"--plan {name}: {says}")
     add("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=f"some of {', '.join(PARTS)}")
     add("--network", choices=("crossvit", "tiny"), help="for recording and evaluate; default the plan's")
-    add("--evaluate-images", nargs=3, type=int, metavar=("TEXTURES", "OBJECTS", "BEHAVIOR"),
-        help="fewer or more images than the plan's; neuroids and trials stay")  # fmt: skip
-    add(
-        "--brainscore-evaluate",
-        choices=("yes", "no"),
-        help="run Brain-Score's own evaluation; default: not at true size",
-    )
-    add("--brainscore-folds", type=int, choices=range(1, 11), metavar="1-10",
-        help="measure Brain-Score's metric on so many of its ten folds and multiply; the table says so")  # fmt: skip
+    add("--evaluate-images", nargs=3, type=int, metavar="N", help="textures, objects, behaviour; default the plan's")
+    add("--brainscore-evaluate", choices=("yes", "no"), help="run Brain-Score's own; default: not at true size")
+    add("--brainscore-folds", type=int, choices=range(1, 11), metavar="1-10", help="of ten, then multiplied")
     add("--device", default="auto", help="auto, cpu or cuda[:i]")
     add("--threads", type=int, default=machine()["cores"], help="default: all cores")
     add("--keep", type=Path, help="file for the measurements; what it holds is not measured again")

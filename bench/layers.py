@@ -13,9 +13,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.words import size_in_words
 
-from .processes import MeasurementError, Workshop, in_words, machine
+from .processes import Workshop, in_words, machine
 from .report import DASH, markdown, seconds
 
 LAYERS = ["features.23", "features.30", "pre_logits.fc1"]
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             ours = workshop.run("layers.our_search", "ours", **of, memory=options.memory, disk=options.disk)
             loop = [workshop.run("layers.brainscore_layer", layer, **of, layer=layer) for layer in options.layers]
-        except MeasurementError as error:
+        except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
     print(render(ours, loop))

@@ -22,6 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.plugin.files import write_whole
 
 ROOT = Path(__file__).parent.parent
@@ -29,7 +30,7 @@ LOG_LINES = 15
 PACKAGES = ("brainscore_vision", "torch", "timm", "numpy", "scipy", "scikit-learn", "xarray")
 
 
-class MeasurementError(Exception):
+class MeasurementError(UserError):
     """A measurement stopped with an error; the message ends with what it wrote."""
 
 
@@ -76,12 +77,9 @@ class Workshop:
         self._kept_path = kept
         self._kept = {"machine": machine(), "measurements": {}}
         if kept is not None and kept.exists():
-            earlier = json.loads(kept.read_text())
-            if earlier["machine"] != self._kept["machine"]:
-                raise MeasurementError(
-                    f"{kept} was measured on another machine or with other versions. Name a new file."
-                )
-            self._kept = earlier
+            self._kept = json.loads(kept.read_text())
+            if self._kept["machine"] != machine():
+                raise UserError(f"{kept} was measured on another machine or with other versions. Name a new file.")
 
     def run(self, job: str, what: str, writer: str | None = None, **arguments: Any) -> dict[str, Any]:
         """Make one measurement: by a job ``module.function``, of what a `writer` writes for the argument `size`.

@@ -39,7 +39,6 @@ class Results(NamedTuple):
 
 def render(results: Results, command: str) -> str:
     """The whole report of a run of `command`."""
-    evaluation = results.evaluate
     sections = [
         "# Speed and memory beside brainscore-vision",
         in_words(results.machine, results.limits["gpu"], results.threads),
@@ -51,27 +50,19 @@ def render(results: Results, command: str) -> str:
         sections += ["## The metric alone", metric_table(results.metric), _METRIC_NOTE]
     if results.recording:
         sections += ["## Recording alone", side_by_side(results, "recording"), limit_table(results)]
-        sections += [_recording_note(results)]
-    if evaluation:
+    if results.evaluate:
         sections += ["## A whole evaluation of five areas", side_by_side(results, "evaluate")]
-        sections += [
-            _evaluation_note(evaluation),
-            *([score_table(evaluation)] if measured(evaluation.brainscore) else []),
-        ]
-    # A sum of the paper's network, where its own ceilings and readout were measured.
-    if results.metric and results.recording and evaluation and evaluation.size == TRUE_SUITE:
+        sections += [_evaluation_note(results.evaluate), score_table(results.evaluate)]
+    if results.metric and results.recording and results.evaluate and results.evaluate.size == TRUE_SUITE:
         sections += ["### Added up at true size", sum_table(results), _SUM_NOTE]
     if results.scaling:
-        sections += ["## Helper sizes", scaling_table(results), _SCALING_NOTE]
-    return "\n\n".join(sections) + "\n"
+        sections += ["## Helper sizes", scaling_table(results)]
+    return "\n\n".join(section for section in sections if section) + "\n"
 
 
 def measured(side: dict | None) -> bool:
     """Whether there are numbers: it was asked for, and did not run out of memory."""
     return side is not None and "failed" not in side
-
-
-# --- tables ---------------------------------------------------------------------------------------------------------
 
 
 def metric_table(pairs: Sequence[Pair]) -> str:
@@ -83,54 +74,44 @@ def metric_table(pairs: Sequence[Pair]) -> str:
 
 def _metric_row(size: MetricSize, ours: dict, theirs: dict) -> list[str]:
     wanted = f"≥ {size.wanted}" if size.wanted else DASH
-    took, memory = seconds(ours["seconds"]), size_in_words(ours["peak_bytes"])
+    took, memory, score = seconds(ours["seconds"]), size_in_words(ours["peak_bytes"]), f"{ours['score']:.6f}"
     if not measured(theirs):
-        return [str(size), theirs["failed"], took, DASH, wanted, DASH, memory, DASH, f"{ours['score']:.6f}", DASH, DASH]
-    n_folds, whole = theirs["folds"], ten_folds(theirs)
-    few = "" if n_folds == 10 else f"{n_folds} fold{'s' if n_folds > 1 else ''}"
-    same_folds = ours["r"][:n_folds]
-    our_score = _score(same_folds) if few else ours["score"]
-    return [
-        str(size),
-        seconds(whole) + (f" ({few} of {seconds(theirs['seconds'] / n_folds)} x 10)" if few else ""),
-        took,
-        _ratio(whole, ours["seconds"]),
-        wanted,
-        size_in_words(theirs["peak_bytes"]),
-        memory,
-        f"{theirs['score']:.6f}" + (f" ({few})" if few else ""),
-        f"{our_score:.6f}" + (f" (10 folds: {ours['score']:.6f})" if few else ""),
-        f"{abs(our_score - theirs['score']):.0e}",
-        f"{largest_difference(same_folds, theirs['r']):.0e}",
-    ]
+        return [str(size), theirs["failed"], took, DASH, wanted, DASH, memory, DASH, score, DASH, DASH]
+    whole, n_folds, r = ten_folds(theirs), theirs["folds"], ours["r"][: theirs["folds"]]
+    how = folds = ten = ""
+    if n_folds < 10:
+        folds, ten = f" ({n_folds} fold{'s' if n_folds > 1 else ''})", f" (10 folds: {score})"
+        how = f"{folds[:-1]} of {seconds(theirs['seconds'] / n_folds)} x 10)"
+    # Brain-Score's score of these folds: median over neuroids, mean over splits
+    same = statistics.mean(statistics.median(value for value in row if not math.isnan(value)) for row in r)
+    times = [seconds(whole) + how, took, _ratio(whole, ours["seconds"]), wanted]
+    scores = [f"{theirs['score']:.6f}{folds}", f"{same:.6f}{ten}", f"{abs(same - theirs['score']):.0e}"]
+    differs = f"{largest_difference(r, theirs['r']):.0e}"
+    return [str(size), *times, size_in_words(theirs["peak_bytes"]), memory, *scores, differs]
 
 
 def side_by_side(results: Results, part: str) -> str:
-    """Both recordings or both evaluations: time, limit, share in the forward pass, image passes, memory."""
-    pair, network = getattr(results, part), getattr(results.plan, f"{part}_network")
-    size, (_, ours, theirs) = pair.size, pair
-    flops, there = results.limits["forward_flops"][network], measured(theirs)
-    our_needs = sum(getattr(size, name) * flops[area] for name, area in DEEPEST.items())
-    brainscore_needs = brainscore_passes(size, results.plan.brainscore_batch) * flops["behavior"]
-    limit = [seconds(needed / results.limits["float32"]) for needed in (brainscore_needs, our_needs)]
-    rows = [["limit of the network's FLOPs", *limit, DASH]]
-    for name, key, show in (
-        ("seconds", "seconds", seconds),
-        ("seconds an image", "seconds", lambda took: f"{took / size.images:.3f}"),
-        ("inside the network", "forward_seconds", seconds),
-        ("Brain-Score's ceilings", "ceiling_seconds", seconds),
-        ("image passes", "passes", str),
-        ("memory", "peak_bytes", size_in_words),
-        ("of which imports", "import_bytes", size_in_words),
+    """Both recordings or both evaluations: time, share in the forward pass, image passes, memory."""
+    network = getattr(results.plan, f"{part}_network")
+    size, ours, theirs = getattr(results, part)
+    flops, there, rows = results.limits["forward_flops"][network], measured(theirs), []
+    ours["needed"] = sum(getattr(size, name) * flops[area] for name, area in DEEPEST.items())
+    if there:
+        theirs["needed"] = brainscore_passes(size, results.plan.brainscore_batch) * flops["behavior"]
+    for name, value, show in (
+        ("seconds", lambda side: side["seconds"], seconds),
+        ("seconds an image", lambda side: side["seconds"] / size.images, "{:.3f}".format),
+        ("inside the network", lambda side: side["forward_seconds"], seconds),
+        ("limit of the network's FLOPs", lambda side: side["needed"] / results.limits["float32"], seconds),
+        ("share inside the network", lambda side: 100 * side["forward_seconds"] / side["seconds"], "{:.0f} %".format),
+        ("Brain-Score's ceilings", lambda side: side.get("ceiling_seconds", 0.0), seconds),
+        ("image passes", lambda side: side["passes"], str),
+        ("memory", lambda side: side["peak_bytes"], size_in_words),
+        ("of which imports", lambda side: side["import_bytes"], size_in_words),
     ):
-        if key in ours:
-            ratio = _ratio(theirs[key], ours[key]) if there and name in ("seconds", "image passes", "memory") else DASH
-            rows.append([name, show(theirs[key]) if there else DASH, show(ours[key]), ratio])
-    share = [
-        f"{100 * side['forward_seconds'] / side['seconds']:.0f} %" if side else DASH
-        for side in (there and theirs, ours)
-    ]
-    rows.append(["share inside the network", *share, DASH])
+        ratio = there and name in ("seconds", "image passes", "memory")
+        both = [show(value(theirs)) if there else DASH, show(value(ours))]
+        rows.append([name, *both, _ratio(value(theirs), value(ours)) if ratio else DASH])
     reason = f": {theirs['failed']}" if theirs and not there else ""
     return markdown([f"{size.images} images, {network}", f"Brain-Score{reason}", "ours", "ratio"], rows)
 
@@ -147,7 +128,9 @@ def limit_table(results: Results) -> str:
 
 
 def score_table(pair: Pair) -> str:
-    """The five scores of both."""
+    """The five scores of both; nothing where Brain-Score's are not there."""
+    if not measured(pair.brainscore):
+        return ""
     both = ((area, theirs, pair.ours["raw"][area]) for area, theirs in pair.brainscore["raw"].items())
     rows = [[area, f"{theirs:.6f}", f"{ours:.6f}", f"{abs(theirs - ours):.0e}"] for area, theirs, ours in both]
     return markdown(["area", "raw r, Brain-Score", "ours", "difference"], rows)
@@ -173,9 +156,6 @@ def scaling_table(results: Results) -> str:
         rows.append([str(size), *gram, *pls, *memory])
     head = ["stimuli x features x neuroids", "Gram, limit", "Gram", "PLS, 10 folds, limit", "PLS", "memory", "on disk"]
     return markdown(head, rows)
-
-
-# --- the true size, added up ----------------------------------------------------------------------------------------
 
 
 def true_size(results: Results, side: str) -> list[tuple[str, str, float | None]]:
@@ -221,46 +201,23 @@ def ten_folds(side: dict) -> float:
     return side["seconds"] * 10 / side["folds"]
 
 
-# --- notes ----------------------------------------------------------------------------------------------------------
-
 _METRIC_NOTE = (
-    "Ten folds of PLS, 25 components, the same splits. Ours reads the activations from disk and forms the Gram matrix, "
-    "median of three runs; Brain-Score's gets its assembly ready made in memory. Where it was measured on fewer folds, "
-    "it is multiplied, and the numbers compared are those folds'."
+    "Ten folds of PLS, 25 components, the same splits. Where Brain-Score's metric was measured on fewer folds, it is "
+    "multiplied, and the numbers compared are those folds'."
 )
-
 _SUM_NOTE = (
-    f"True size: {TRUE_SUITE}, CrossViT-18†. **Added up, not measured**: recording as measured per image above, PLS as "
-    "measured above (V1 and V2 as 102 neuroids, V4 and IT as 168; for Brain-Score one fold times ten). Ours counts the "
-    "Gram matrix twice, in the recording and in PLS."
+    f"True size: {TRUE_SUITE}. **Added up, not measured**, from the tables above; V1 and V2 as 102 neuroids, V4 and IT as "
+    "168. Ours counts the Gram matrix twice, in the recording and in PLS."
 )
-
-_SCALING_NOTE = (
-    "Limits: FLOPs over the rate of a plain matrix product here (float32 for Gram, float64 for PLS, no power "
-    "iterations). Memory is of the whole process; on disk, a layer's activations until its Gram matrix is formed."
-)
-
-
-def _recording_note(results: Results) -> str:
-    return (
-        "Ours includes the Gram matrices, and an image for each set that asks the layers' shapes; Brain-Score has its "
-        f"cache on, and batches of {results.plan.brainscore_batch}, the last of each area filled up. Limit: FLOPs of "
-        "the forward pass up to the layer, counted by torch, over the rate of a plain float32 matrix product "
-        f"({results.limits['float32'] / 1e9:.0f} GFLOP/s, measured in this run)."
-    )
 
 
 def _evaluation_note(pair: Pair) -> str:
     text = f"{pair.size}. Time starts after the imports ({pair.ours['import_seconds']:.0f} s). "
-    text += "Ceilings are Brain-Score's own code on both sides. "
     if pair.size == TRUE_SUITE:
         text += "These are the true sizes. Wanted: 85 % of the time inside the network on a CPU, at most 5 GB."
     else:
         text += "This is smaller than the public benchmarks: the share inside the network grows with the images."
     return text + ("" if pair.brainscore else " Brain-Score's own was not run: see the sum below.")
-
-
-# --- numbers --------------------------------------------------------------------------------------------------------
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -297,11 +254,6 @@ def largest_difference(first: Sequence[Sequence[float]], second: Sequence[Sequen
     pairs = [pair for rows in zip(first, second, strict=True) for pair in zip(*rows, strict=True)]
     differences = [abs(value - other) for value, other in pairs if not math.isnan(value) or not math.isnan(other)]
     return max((math.inf if math.isnan(difference) else difference for difference in differences), default=0.0)
-
-
-def _score(r: Sequence[Sequence[float]]) -> float:
-    """Median over neuroids, mean over splits."""
-    return statistics.mean(statistics.median(value for value in row if not math.isnan(value)) for row in r)
 
 
 def _ratio(theirs: float, ours: float) -> str:
