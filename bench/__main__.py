@@ -9,8 +9,6 @@ Examples:
 argparse, where the rest of the project has typer: this process must stay small (see `processes`).
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import tempfile
@@ -91,15 +89,13 @@ def measure(plan: Plan, workshop: Workshop, parts: Sequence[str] = PARTS) -> Res
 
     def pair(part: str, size: MetricSize | SuiteSize, writer: str, both: bool = True, **arguments) -> Pair:
         arguments |= {"writer": f"inputs.{writer}", "size": size._asdict(), "device": workshop.device}
-        sides = {"ours": "ours", **({"brainscore": "Brain-Score"} if both else {})}
-        made = {
-            side: workshop.run(f"sides.{part}", f"{part}, {size}: {sides[side]}", side=side, **arguments)
-            for side in sides
-        }
-        return Pair(size, made["ours"], made.get("brainscore"))
+        sides = ("ours", "brainscore") if both else ("ours",)
+        made = [workshop.run(f"sides.{part}", f"{part}, {size}: {side}", side=side, **arguments) for side in sides]
+        return Pair(size, *made) if both else Pair(size, *made, None)
 
-    def shown(part: str, size: SuiteSize, network: str, both: bool = True) -> Pair:
-        return pair(part, size, "write_images", both, network=network, batch_size=plan.brainscore_batch)
+    def shown(part: str, both: bool = True) -> Pair:
+        network = getattr(plan, f"{part}_network")
+        return pair(part, getattr(plan, part), "write_images", both, network=network, batch_size=plan.brainscore_batch)
 
     networks = sorted({plan.recording_network, plan.evaluate_network})
     limits = workshop.run("engine.limits", "what the machine can do", networks=networks, device=workshop.device)
@@ -110,9 +106,9 @@ def measure(plan: Plan, workshop: Workshop, parts: Sequence[str] = PARTS) -> Res
         took = [workshop.run("engine.scaling", f"Gram and PLS, {size}", size=size._asdict()) for size in plan.scaling]
         measured["scaling"] = list(zip(plan.scaling, took, strict=True))
     if "recording" in parts:
-        measured["recording"] = shown("recording", plan.recording, plan.recording_network)
+        measured["recording"] = shown("recording")
     if "evaluate" in parts:
-        measured["evaluate"] = shown("evaluate", plan.evaluate, plan.evaluate_network, plan.brainscore_evaluates)
+        measured["evaluate"] = shown("evaluate", plan.brainscore_evaluates)
     return Results(**measured)
 
 

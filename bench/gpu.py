@@ -4,15 +4,14 @@ Needs torch, numpy, scipy, timm and this repository, not brainscore_vision. It c
 CPU's, and its times with what the arithmetic alone would take.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -34,19 +33,10 @@ PROMISED = 1e-6  # largest difference between CPU and GPU, in float64
 DEPTHS = {"V1, V2, V4": "V4", "IT": "IT", "behavior": "behavior"}  # in the table -> area
 
 
-class Plan(NamedTuple):
-    """How much is measured: sizes compared and timed, network, images and batch sizes."""
-
-    compared: MetricSize
-    timed: MetricSize
-    network: str
-    images: int
-    batch_sizes: tuple[int, ...]
-
-
+# stimuli x features x neuroids, network, images, batch sizes
 PLANS = {
-    "true": Plan(MetricSize(640, 40_000, 50), TRUE_METRIC, "crossvit", 512, (32, 64, 128)),
-    "tiny": Plan(MetricSize(60, 500, 4), MetricSize(80, 600, 5), "tiny", 8, (4,)),
+    "true": (TRUE_METRIC, "crossvit", 512, (32, 64, 128)),
+    "tiny": (MetricSize(80, 600, 5), "tiny", 8, (4,)),
 }
 
 
@@ -58,49 +48,49 @@ def main(arguments: list[str] | None = None) -> int:
     made.add_argument("--plan", choices=PLANS, default="true")
     made.add_argument("--precision", nargs="+", choices=PRECISIONS, default=["float32"], help="of the forward pass")
     options = made.parse_args(arguments)
-    plan, device = PLANS[options.plan], options.device
+    (size, network, *images), device = PLANS[options.plan], options.device
     if device.startswith("cuda") and not torch.cuda.is_available():
         print("error: no CUDA device here. --device cpu --plan tiny tries the command out.", file=sys.stderr)
         return 1
-    results = {"machine": machine(), "limits": limits(None, Path(), [plan.network], device)}
-    tell("CPU and GPU on the same input")
-    results["equality"] = compare(plan.compared, device)
-    tell("Gram and PLS at true size")
-    runs = {"float64": (device, "float64"), "float32": (device, "float32"), "cpu": ("cpu", "float64")}
-    results["timed"] = {name: gram_and_pls(plan.timed, *where)[2] for name, where in runs.items()}
+    results = {"machine": machine(), "limits": limits(None, Path(), [network], device)}
+    tell("Gram and PLS on CPU and GPU")
+    results |= compare(size, device)
     tell("recording")
     with tempfile.TemporaryDirectory() as folder:
-        results["recording"] = time_recording(plan, device, Path(folder), options.precision)
-    report = render(results, plan)
+        model = open_network(network, device)
+        results["recording"] = time_recording(model, *images, Path(folder), options.precision)
+    report = render(results, size, network)
     write_whole(options.out / "gpu.json", json.dumps(results, indent=1).encode(), "--out")
     write_whole(options.out / "gpu.md", report.encode(), "--out")
     print(report)
     return 0
 
 
-def compare(size: MetricSize, device: str) -> dict:
-    """Gram matrix and PLS of the same features, CPU against GPU, float64 on both: largest differences."""
-    (cpu_gram, cpu, on_cpu), (gram, pls, on_device) = (gram_and_pls(size, where) for where in ("cpu", device))
-    return {
-        "gram": float(np.abs(gram - cpu_gram).max() / np.abs(cpu_gram).max()),
-        "r": float(np.nanmax(np.abs(pls.r - cpu.r))),
-        "score": abs(on_device["score"] - on_cpu["score"]),
-        "iterations_equal": bool((pls.n_iterations == cpu.n_iterations).all()),
+def compare(size: MetricSize, device: str) -> dict[str, dict]:
+    """Gram matrix and PLS of the same features on CPU and GPU: what they took, and the largest differences."""
+    cpu_gram, cpu, on_cpu = gram_and_pls(size, "cpu")
+    gram, pls, on_gpu = gram_and_pls(size, device)
+    differences = {
+        "Gram matrix, relative to its largest entry": float(np.abs(gram - cpu_gram).max() / np.abs(cpu_gram).max()),
+        "a neuroid's r": float(np.nanmax(np.abs(pls.r - cpu.r))),
+        "score": abs(on_gpu["score"] - on_cpu["score"]),
     }
+    in_float32 = gram_and_pls(size, device, "float32")[2]
+    return {"differences": differences, "timed": {"cpu": on_cpu, "float64": on_gpu, "float32": in_float32}}
 
 
-def time_recording(plan: Plan, device: str, folder: Path, precisions: list[str]) -> list[dict]:
+def time_recording(
+    model: Model, n_images: int, batch_sizes: Sequence[int], folder: Path, precisions: Sequence[str]
+) -> list[dict]:
     """Images a second for each layer, batch size and precision: the recorder's, and the forward pass's alone."""
-    images = image_set(folder, "objects", plan.images, 8)
+    images, rows = image_set(folder, "objects", n_images, 8), []
     draw(images)
-    stimuli, model = tuple(read_stimuli(images.paths)), open_network(plan.network, device)
-    return [
-        {"depth": depth, "area": area, "batch_size": batch_size, "precision": precision}
-        | _speeds(replace(model, batch_size=batch_size, precision=precision), model.layers[area], stimuli)
-        for precision in precisions
-        for depth, area in DEPTHS.items()
-        for batch_size in plan.batch_sizes
-    ]
+    stimuli = tuple(read_stimuli(images.paths))
+    for precision, (depth, area), batch_size in product(precisions, DEPTHS.items(), batch_sizes):
+        set_up = replace(model, batch_size=batch_size, precision=precision)
+        row = {"depth": depth, "area": area, "batch_size": batch_size, "precision": precision}
+        rows.append({**row, **_speeds(set_up, model.layers[area], stimuli)})
+    return rows
 
 
 def _speeds(model: Model, layer: str, stimuli: tuple) -> dict[str, float]:
@@ -121,42 +111,35 @@ def _speeds(model: Model, layer: str, stimuli: tuple) -> dict[str, float]:
     return {**took, "images_per_s": recording.image_passes / recording.seconds["forward"]}
 
 
-def render(results: dict, plan: Plan) -> str:
+def render(results: dict, size: MetricSize, network: str) -> str:
     """Results as Markdown."""
-    limits, equality, timed = results["limits"], results["equality"], results["timed"]
-    flops, on_gpu, cpu = limits["forward_flops"][plan.network], timed["float64"], timed["cpu"]
-    held = max(equality[what] for what in ("gram", "r", "score")) <= PROMISED
-    equal = [
-        ["Gram matrix, relative to its largest entry", f"{equality['gram']:.0e}"],
-        ["a neuroid's r", f"{equality['r']:.0e}"],
-        ["score", f"{equality['score']:.0e}"],
-        ["same number of power iterations everywhere", "yes" if equality["iterations_equal"] else "no"],
-        [f"all within {PROMISED:.0e}", "yes" if held else "**NO**"],
-    ]
-    times = [
-        ("Gram, float64", on_gpu["gram_flops"] / limits["float64"], on_gpu["gram_seconds"], cpu["gram_seconds"]),
-        ("Gram, float32", on_gpu["gram_flops"] / limits["float32"], timed["float32"]["gram_seconds"], None),
-        ("PLS, 10 folds, float64", on_gpu["pls_flops"] / limits["float64"], on_gpu["pls_seconds"], cpu["pls_seconds"]),
-    ]
-    rows = [[name, *(DASH if took is None else seconds(took) for took in took_by)] for name, *took_by in times]
+    limits, flops = results["limits"], results["limits"]["forward_flops"][network]
+    cpu, float64, float32 = results["timed"].values()
+    held = "yes" if max(results["differences"].values()) <= PROMISED else "**NO**"
+    equal = [[what, f"{difference:.0e}"] for what, difference in results["differences"].items()]
+    equal.append([f"all within {PROMISED:.0e}", held])
+    times = {
+        "Gram, float64": (float64["gram_flops"] / limits["float64"], float64["gram_seconds"], cpu["gram_seconds"]),
+        "Gram, float32": (float32["gram_flops"] / limits["float32"], float32["gram_seconds"]),
+        "PLS, 10 folds, float64": (cpu["pls_flops"] / limits["float64"], float64["pls_seconds"], cpu["pls_seconds"]),
+    }
+    timed = [[what, *map(seconds, took), *[DASH] * (3 - len(took))] for what, took in times.items()]
     recorded = []
     for row in results["recording"]:
         limit = f"{limits['float32'] / flops[row['area']]:.0f}" if row["precision"] == "float32" else DASH
-        speeds = [limit, f"{row['forward_per_s']:.0f}", f"{row['images_per_s']:.0f}", seconds(row["gram_seconds"])]
-        recorded.append(
-            [row["depth"], row["precision"], str(row["batch_size"]), *speeds, size_in_words(row["gpu_bytes"])]
-        )
+        words = [row["depth"], row["precision"], str(row["batch_size"]), limit, f"{row['forward_per_s']:.0f}"]
+        measured = [f"{row['images_per_s']:.0f}", seconds(row["gram_seconds"]), size_in_words(row["gpu_bytes"])]
+        recorded.append([*words, *measured])
     head = ["up to the layer of", "precision", "batch", "limit, images/s", "forward pass alone", "recorder, from files"]
     rates = ", ".join(f"{dtype} {limits[dtype] / 1e12:.3g} TFLOP/s" for dtype in ("float32", "float64"))
     parts = [
         "# On a GPU",
         in_words(results["machine"], limits["gpu"] or "no GPU: a trial run on the CPU") + f" Matrix products: {rates}.",
-        f"## CPU and GPU on the same input, {plan.compared}, float64",
-        markdown(["what", "largest difference"], equal),
-        f"## Gram and PLS at {plan.timed}",
-        markdown(["what", "limit by FLOPs", "GPU", "CPU of this machine"], rows),
-        f"Score on the GPU {on_gpu['score']:.6f}, on the CPU {cpu['score']:.6f}; GPU memory at most "
-        f"{size_in_words(on_gpu['gpu_bytes'])}. Gram's limit counts one triangle, that of PLS no power iterations.",
+        f"## Gram and PLS at {size}",
+        markdown(["CPU and GPU on the same input, float64", "largest difference"], equal),
+        markdown(["what", "limit by FLOPs", "GPU", "CPU of this machine"], timed),
+        f"Score on the GPU {float64['score']:.6f}, on the CPU {cpu['score']:.6f}; GPU memory at most "
+        f"{size_in_words(float64['gpu_bytes'])}. Gram's limit counts one triangle, that of PLS no power iterations.",
         "## Recording",
         markdown([*head, "Gram", "GPU memory"], recorded),
         "Limit: FLOPs of the forward pass up to the layer over the rate of a float32 matrix product, TF32 off. The "

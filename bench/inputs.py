@@ -1,7 +1,5 @@
 """What both sides are measured on: synthetic images, activations, responses and splits. Without Brain-Score."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import NamedTuple
 

@@ -4,8 +4,6 @@ Brain-Score's loop is measured on three layers and one of the ten folds of each,
 activations in every step, so its time grows with the number of features. Ours is measured whole.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

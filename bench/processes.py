@@ -4,8 +4,6 @@ Standard library only, and `python -m bench.processes` is the child. A child's p
 held when it was started, so the parent must stay small.
 """
 
-from __future__ import annotations
-
 import hashlib
 import importlib
 import json
@@ -26,12 +24,7 @@ from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.plugin.files import write_whole
 
 ROOT = Path(__file__).parent.parent
-LOG_LINES = 15
 PACKAGES = ("brainscore_vision", "torch", "timm", "numpy", "scipy", "scikit-learn", "xarray")
-
-
-class MeasurementError(UserError):
-    """A measurement stopped with an error; the message ends with what it wrote."""
 
 
 def machine() -> dict[str, Any]:
@@ -84,11 +77,8 @@ class Workshop:
     def run(self, job: str, what: str, writer: str | None = None, **arguments: Any) -> dict[str, Any]:
         """Make one measurement: by a job ``module.function``, of what a `writer` writes for the argument `size`.
 
-        Returns
-        -------
-        dict
-            What the job returned, with `import_seconds`, `import_bytes` and `peak_bytes`; or `failed`, the reason,
-            where it ran out of memory.
+        Returns what the job returned, with `import_seconds`, `import_bytes` and `peak_bytes`; or `failed`, the reason,
+        where it ran out of memory.
         """
         key = json.dumps([job, arguments, self.threads, self.device], sort_keys=True)
         if key not in self._kept["measurements"]:
@@ -106,18 +96,16 @@ class Workshop:
             unfinished = folder.with_suffix(".part")
             unfinished.mkdir()
             if "failed" in self._child(writer, unfinished, {"size": size}):
-                raise MeasurementError("out of memory while writing inputs")
+                raise UserError("out of memory while writing inputs")
             unfinished.rename(folder)
         return folder
 
     def _child(self, job: str, inputs: Path | None, arguments: dict[str, Any]) -> dict:
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
-            Path(scratch, "spec.json").write_text(
-                json.dumps({"inputs": inputs and str(inputs), "arguments": arguments})
-            )
-            command = [sys.executable, "-m", "bench.processes", job, scratch]
+            words = [job, scratch, str(inputs or ""), json.dumps(arguments)]
             streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-            done = subprocess.run(command, cwd=ROOT, env=os.environ | self._environment(scratch), **streams)
+            command, environment = [sys.executable, "-m", "bench.processes", *words], self._environment(scratch)
+            done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, **streams)
             if done.returncode:
                 return failure(job, done.returncode, done.stdout)
             return json.loads(Path(scratch, "result.json").read_text())
@@ -136,25 +124,23 @@ class Workshop:
 
 
 def failure(job: str, returncode: int, log: str) -> dict[str, str]:
-    """Out of memory is a result; anything else is a bug, and raises a MeasurementError."""
+    """Out of memory is a result; anything else is a bug, and raises a UserError that ends with what it wrote."""
     lines = log.strip().splitlines()
     if returncode == -signal.SIGKILL or (lines and "MemoryError" in lines[-1]):
         return {"failed": "out of memory"}
-    raise MeasurementError("\n".join([f"{job} stopped with exit code {returncode}:", *lines[-LOG_LINES:]]))
+    raise UserError("\n".join([f"{job} stopped with exit code {returncode}:", *lines[-15:]]))
 
 
-def child(job: str, scratch: Path) -> None:
+def child(job: str, scratch: str, inputs: str, arguments: str) -> None:
     """Run one job in this process; the result goes to ``result.json``."""
-    started = time.perf_counter()
-    preference = Path("/proc/self/oom_score_adj")
+    started, preference = time.perf_counter(), Path("/proc/self/oom_score_adj")
     if preference.exists():  # where memory runs out, it is this process that Linux should end, not a neighbour
         preference.write_text("1000")
-    spec = json.loads((scratch / "spec.json").read_text())
     module, function = job.split(".")
     measure = getattr(importlib.import_module(f"bench.{module}"), function)
-    imports = {"import_seconds": time.perf_counter() - started, "import_bytes": peak_bytes()}
-    result = measure(spec["inputs"] and Path(spec["inputs"]), scratch, **spec["arguments"])
-    (scratch / "result.json").write_text(json.dumps({**result, **imports, "peak_bytes": peak_bytes()}))
+    took = {"import_seconds": time.perf_counter() - started, "import_bytes": peak_bytes()}
+    took |= measure(Path(inputs) if inputs else None, Path(scratch), **json.loads(arguments))
+    Path(scratch, "result.json").write_text(json.dumps({**took, "peak_bytes": peak_bytes()}))
 
 
 def peak_bytes() -> int:
@@ -164,7 +150,7 @@ def peak_bytes() -> int:
 
 
 if __name__ == "__main__":
-    child(sys.argv[1], Path(sys.argv[2]))
+    child(*sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)  # some libraries take seconds to clean up

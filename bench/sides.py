@@ -4,8 +4,6 @@ Brain-Score's side is its own code as its users run it: `load_metric("pls")`, an
 `PytorchWrapper` with its cache on, neither touched. The public functions are jobs of `processes.Workshop`.
 """
 
-from __future__ import annotations
-
 import statistics
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How large each measurement is: the records of ``sizes.toml``."""
 
-from __future__ import annotations
-
 import tomllib
 from pathlib import Path
 from typing import Any, NamedTuple

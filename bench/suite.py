@@ -1,7 +1,5 @@
 """Five benchmarks of Brain-Score's own classes, as the demo suite has them, over images and responses of any size."""
 
-from __future__ import annotations
-
 import hashlib
 import time
 from functools import partial

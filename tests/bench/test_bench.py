@@ -13,7 +13,7 @@ import torch
 from bench import gpu, inputs, layers, report, sides
 from bench.__main__ import main, parser, plan_of
 from bench.engine import open_network, scaling
-from bench.processes import MeasurementError, Workshop, failure
+from bench.processes import Workshop, failure
 from bench.report import Pair, Results
 from bench.sizes import PLANS, TRUE_METRIC, TRUE_SUITE, MetricSize
 from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
@@ -154,7 +154,7 @@ def test_running_out_of_memory_is_a_result_and_anything_else_an_error():
     assert failure("sides.metric", -9, "") == {"failed": "out of memory"}
     memory_error = "numpy.core._exceptions._ArrayMemoryError: MemoryError"
     assert failure("sides.metric", 1, memory_error) == {"failed": "out of memory"}
-    with pytest.raises(MeasurementError, match="KeyError: 'V1'"):
+    with pytest.raises(UserError, match="KeyError: 'V1'"):
         failure("sides.metric", 1, "Traceback\nKeyError: 'V1'")
 
 
@@ -192,7 +192,7 @@ def test_the_gpu_command_writes_its_table_where_brainscore_is_missing(tmp_path):
     shown = (tmp_path / "gpu.md").read_text()
     assert "| all within 1e-06 | yes |" in shown
     assert "| V1, V2, V4 | float32 | 4 |" in shown
-    assert json.loads((tmp_path / "gpu.json").read_text())["equality"]["r"] == 0
+    assert json.loads((tmp_path / "gpu.json").read_text())["differences"]["a neuroid's r"] == 0
 
 
 def test_brainscores_loop_over_layers_is_multiplied_and_ours_is_not():
@@ -208,8 +208,8 @@ def test_brainscores_loop_over_layers_is_multiplied_and_ours_is_not():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_the_gpu_gives_the_cpus_numbers():
-    equality = gpu.compare(MetricSize(640, 40_000, 50), "cuda")
-    assert max(equality["gram"], equality["r"], equality["score"]) <= gpu.PROMISED
+    differences = gpu.compare(MetricSize(640, 40_000, 50), "cuda")["differences"]
+    assert max(differences.values()) <= gpu.PROMISED
 
 
 def test_helper_sizes_count_gram_and_pls(tmp_path):
