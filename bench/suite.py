@@ -50,7 +50,7 @@ def _benchmark(folder: Path, size: SuiteSize, area: str, ceiling_seconds: dict[s
     if area == "behavior":
         shown, choices = stimulus_set(images), _choices(images, size)
         benchmark = SimulatedBehavioralBenchmark(shown, choices)  # the readout is fitted and tested on the same images
-        ceiling = partial(benchmark._metric.ceiling, choices, skipna=True)  # half of a pair's trials may be none
+        ceiling = partial(load_metric("i2n").ceiling, choices, skipna=True)  # half of a pair's trials may be none
     else:
         repeated, strata = _responses(images, size, area), COLUMNS[images.name][0]
         ceiling = partial(load_ceiling("internal_consistency"), repeated)
