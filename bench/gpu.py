@@ -4,349 +4,148 @@ Needs torch, numpy, scipy, timm and this repository, not brainscore_vision. It c
 CPU's, and its times with what the arithmetic alone would take.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
-import platform
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
-import scipy
-import timm
 import torch
-from torch import Tensor, nn
 
-from brainscore_submission.engine.budget import Budget
-from brainscore_submission.engine.gram import GramAccumulator
-from brainscore_submission.engine.images import Request, Stimulus, read_stimuli
-from brainscore_submission.engine.pls import aggregate, cross_validate
-from brainscore_submission.engine.recorder import PRECISIONS, Recorder
-from brainscore_submission.plugin.card import Preprocessing
+from brainscore_submission.engine.images import Request, read_stimuli
+from brainscore_submission.engine.recorder import PRECISIONS
+from brainscore_submission.models.model import Model
+from brainscore_submission.plugin.files import write_whole
 from brainscore_submission.plugin.hooks import layer_outputs, probe
-from brainscore_submission.plugin.preprocessing import load_pixels, normalise
+from brainscore_submission.words import size_in_words
 
-from .architectures import ARCHITECTURES, LAYERS, Architecture
-from .images import image_set, write_images
-from .limits import forward_flops, gram_flops, pls_flops, product_rate, timed
-from .machine import cores
-from .sizes import CROSSVIT_FEATURES
-from .synthetic import N_CAUSES, NOISE, Activations, shuffled_splits
-from .table import gigabytes, markdown, seconds
+from .engine import fastest, gram_and_pls, limits, open_network, peak_of
+from .inputs import draw, image_set
+from .processes import in_words, machine, tell
+from .report import DASH, markdown, seconds
+from .sizes import TRUE_METRIC, MetricSize
 
-DEPTHS = {"V1, V2, V4": LAYERS["V4"], "IT": LAYERS["IT"], "behavior": LAYERS["behavior"]}
 PROMISED = 1e-6  # largest difference between CPU and GPU, in float64
-DASH = "–"
-BLOCK_FEATURES = 16_384
-REPEATS = 3
+DEPTHS = {"V1, V2, V4": "V4", "IT": "IT", "behavior": "behavior"}  # in the table -> area
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How much is measured: stimuli x features x neuroids compared and timed, network, images and batch sizes."""
-
-    compared: tuple[int, int, int]
-    timed: tuple[int, int, int]
-    network: str
-    images: int
-    batch_sizes: tuple[int, ...]
-
-    @property
-    def architecture(self) -> Architecture:
-        """The network by timm's name."""
-        return ARCHITECTURES[self.network]
-
-
+# stimuli x features x neuroids, network, images, batch sizes
 PLANS = {
-    "true": Plan((640, 40_000, 50), (3200, CROSSVIT_FEATURES, 168), "crossvit", 512, (32, 64, 128)),
-    "tiny": Plan((60, 500, 4), (80, 600, 5), "tiny", 8, (4,)),
+    "true": (TRUE_METRIC, "crossvit", 512, (32, 64, 128)),
+    "tiny": (MetricSize(80, 600, 5), "tiny", 8, (4,)),
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure, write ``gpu.md`` and ``gpu.json``, and print the table."""
-    options = _parser().parse_args(arguments)
-    if options.device.startswith("cuda") and not torch.cuda.is_available():
-        print("error: no CUDA device here. --device cpu --plan tiny tries the command out.", file=sys.stderr)
-        return 1
-    plan, device = PLANS[options.plan], options.device
-    results = {"machine": machine(device), "plan": asdict(plan)}
-    results["rates"] = {name: product_rate(getattr(torch, name), device) for name in ("float32", "float64")}
-    _tell("CPU and GPU on the same input")
-    results["equality"] = compare(plan.compared, device)
-    _tell("Gram and PLS at true size")
-    results["timed"] = time_metric(plan.timed, device)
-    with tempfile.TemporaryDirectory() as folder:
-        _tell("recording")
-        results["recording"] = time_recording(plan, device, Path(folder), options.precision)
-    report = render(results)
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "gpu.json").write_text(json.dumps(results, indent=1))
-    (options.out / "gpu.md").write_text(report, encoding="utf-8")
-    print(report)
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m bench.gpu", description=__doc__)
     made.add_argument("--out", type=Path, required=True, help="folder for gpu.md and gpu.json")
     made.add_argument("--device", default="cuda", help="cuda[:i], or cpu to try the command out")
     made.add_argument("--plan", choices=PLANS, default="true")
-    made.add_argument("--precision", nargs="+", default=["float32"], help="of the forward pass; default float32, exact")
-    return made
+    made.add_argument("--precision", nargs="+", choices=PRECISIONS, default=["float32"], help="of the forward pass")
+    options = made.parse_args(arguments)
+    (size, network, *images), device = PLANS[options.plan], options.device
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        print("error: no CUDA device here. --device cpu --plan tiny tries the command out.", file=sys.stderr)
+        return 1
+    results = {"machine": machine(), "limits": limits(None, Path(), [network], device)}
+    tell("Gram and PLS on CPU and GPU")
+    results |= compare(size, device)
+    tell("recording")
+    with tempfile.TemporaryDirectory() as folder:
+        model = open_network(network, device)
+        results["recording"] = time_recording(model, *images, Path(folder), options.precision)
+    report = render(results, size, network)
+    write_whole(options.out / "gpu.json", json.dumps(results, indent=1).encode(), "--out")
+    write_whole(options.out / "gpu.md", report.encode(), "--out")
+    print(report)
+    return 0
 
 
-def machine(device: str) -> dict:
-    """GPU, cores and versions."""
-    gpu = torch.cuda.get_device_properties(device) if device.startswith("cuda") else None
-    return {
-        "gpu": gpu and gpu.name,
-        "gpu_bytes": gpu and gpu.total_memory,
-        "cores": cores(),
-        "python": platform.python_version(),
-        "versions": {package.__name__: package.__version__ for package in (torch, timm, np, scipy)},
+def compare(size: MetricSize, device: str) -> dict[str, dict]:
+    """Gram matrix and PLS of the same features on CPU and GPU: what they took, and the largest differences."""
+    cpu_gram, cpu, on_cpu = gram_and_pls(size, "cpu")
+    gram, pls, on_gpu = gram_and_pls(size, device)
+    differences = {
+        "Gram matrix, relative to its largest entry": float(np.abs(gram - cpu_gram).max() / np.abs(cpu_gram).max()),
+        "a neuroid's r": float(np.nanmax(np.abs(pls.r - cpu.r))),
+        "score": abs(on_gpu["score"] - on_cpu["score"]),
     }
+    in_float32 = gram_and_pls(size, device, "float32")[2]
+    return {"differences": differences, "timed": {"cpu": on_cpu, "float64": on_gpu, "float32": in_float32}}
 
 
-# --- equal numbers ----------------------------------------------------------------------------------------------
-
-
-def compare(size: tuple[int, int, int], device: str) -> dict:
-    """Gram matrix and PLS of the same features, CPU against GPU, float64 on both."""
-    activations = Activations(*size, seed=0)
-    features, responses = activations.rows(slice(None)), activations.responses()
-    on_cpu = _gram([features], len(features), "float64")
-    on_gpu = _gram([torch.from_numpy(features).to(device)], len(features), "float64")
-    splits = shuffled_splits(len(features))
-    cpu = cross_validate(on_cpu, responses, splits, device="cpu")
-    gpu = cross_validate(on_gpu, responses, splits, device=device)
-    return {
-        "gram": float(np.abs(on_gpu - on_cpu).max() / np.abs(on_cpu).max()),
-        "r": float(np.nanmax(np.abs(gpu.r - cpu.r))),
-        "score": abs(aggregate(gpu.r)[0] - aggregate(cpu.r)[0]),
-        "score_cpu": aggregate(cpu.r)[0],
-        "iterations_equal": bool((gpu.n_iterations == cpu.n_iterations).all()),
-    }
-
-
-def _gram(blocks, n_stimuli: int, dtype: str) -> np.ndarray:
-    accumulator = GramAccumulator(n_stimuli, dtype)
-    for block in blocks:
-        accumulator.add(block)
-    return accumulator.result()
-
-
-# --- the metric at true size ------------------------------------------------------------------------------------
-
-
-def time_metric(size: tuple[int, int, int], device: str) -> dict:
-    """Seconds of Gram and PLS, the features made on the device in blocks of columns; PLS on the CPU beside it."""
-    n_stimuli, n_features, n_neuroids = size
-    gram, gram_measured = _time_gram(device, n_stimuli, n_features)
-    _reset_peak(device)
-    responses = Activations(n_stimuli, 1, n_neuroids, seed=0).responses()  # their causes are those of the features
-    splits, results = shuffled_splits(n_stimuli), {}
-
-    def fit(where: str) -> None:
-        results[where] = cross_validate(gram, responses, splits, device=where)
-
-    pls_seconds = min(timed(lambda: fit(device), device) for _ in range(REPEATS))
-    pls_bytes = _peak(device)
-    return {
-        **gram_measured,
-        "pls_seconds": pls_seconds,
-        "pls_seconds_cpu": timed(lambda: fit("cpu"), "cpu"),
-        "pls_flops": pls_flops(n_stimuli, n_neuroids),
-        "pls_bytes": pls_bytes,
-        "iterations": int(results[device].n_iterations.sum()),
-        "r": float(np.nanmax(np.abs(results[device].r - results["cpu"].r))),
-        "score": aggregate(results[device].r)[0],
-    }
-
-
-def _time_gram(device: str, n_stimuli: int, n_features: int) -> tuple[np.ndarray, dict]:
-    blocks = list(_features_on(device, n_stimuli, n_features))
-    gram = _gram(blocks, n_stimuli, "float64")  # warms up
-    _reset_peak(device)
-    took = {
-        dtype: min(timed(partial(_gram, blocks, n_stimuli, dtype), device) for _ in range(REPEATS))
-        for dtype in ("float64", "float32")
-    }
-    measured = {"gram_seconds": took, "gram_flops": gram_flops(n_stimuli, n_features), "gram_bytes": _peak(device)}
-    return gram, measured
-
-
-def _features_on(device: str, n_stimuli: int, n_features: int) -> Iterator[Tensor]:
-    """ReLU activations of shape (n_stimuli, BLOCK_FEATURES), block by block."""
-    causes = torch.from_numpy(Activations(n_stimuli, 1, 1, seed=0).causes).to(device)  # (n_stimuli, N_CAUSES)
-    generator = torch.Generator(device).manual_seed(0)
-    for start in range(0, n_features, BLOCK_FEATURES):
-        width = min(BLOCK_FEATURES, n_features - start)
-        units = torch.randn(N_CAUSES, width, generator=generator, device=device)
-        noise = torch.randn(n_stimuli, width, generator=generator, device=device)
-        yield torch.relu(causes @ units + NOISE * noise)
-
-
-# --- recording --------------------------------------------------------------------------------------------------
-
-
-def time_recording(plan: Plan, device: str, folder: Path, precisions: list[str]) -> list[dict]:
+def time_recording(
+    model: Model, n_images: int, batch_sizes: Sequence[int], folder: Path, precisions: Sequence[str]
+) -> list[dict]:
     """Images a second for each layer, batch size and precision: the recorder's, and the forward pass's alone."""
-    images = image_set(folder, "objects", plan.images, 8)
-    write_images(images)
+    images, rows = image_set(folder, "objects", n_images, 8), []
+    draw(images)
     stimuli = tuple(read_stimuli(images.paths))
-    torch.manual_seed(0)
-    network = timm.create_model(plan.architecture.name).eval()
-    flops = forward_flops(network, _load(images.paths[0], plan.architecture.preprocessing)[None], LAYERS.values())
-    network = network.to(device)
-    return [
-        {
-            "area": area,
-            "batch_size": batch_size,
-            "precision": precision,
-            "flops": flops[layer],
-            **_record(network, plan, layer, stimuli, batch_size, device, precision),
-            **_forward_only(network, plan, layer, batch_size, device, precision),
-        }
-        for precision in precisions
-        for area, layer in DEPTHS.items()
-        for batch_size in plan.batch_sizes
-    ]
+    for precision, (depth, area), batch_size in product(precisions, DEPTHS.items(), batch_sizes):
+        set_up = replace(model, batch_size=batch_size, precision=precision)
+        row = {"depth": depth, "area": area, "batch_size": batch_size, "precision": precision}
+        rows.append({**row, **_speeds(set_up, model.layers[area], stimuli)})
+    return rows
 
 
-def _load(path: Path, preprocessing: Preprocessing) -> Tensor:
-    return normalise(load_pixels(path, preprocessing), preprocessing)
-
-
-def _record(
-    network: nn.Module,
-    plan: Plan,
-    layer: str,
-    stimuli: tuple[Stimulus, ...],
-    batch_size: int,
-    device: str,
-    precision: str,
-) -> dict:
-    _reset_peak(device)
-    recorder = Recorder(
-        network,
-        lambda path: _load(path, plan.architecture.preprocessing),
-        fingerprint="bench",
-        device=device,
-        batch_size=batch_size,
-        budget=Budget.default(None, device),
-        precision=precision,
-    )
-    recorder.record([Request(stimuli[:batch_size], grams=frozenset({layer}))])  # warms up
+def _speeds(model: Model, layer: str, stimuli: tuple) -> dict[str, float]:
+    recorder = model.recorder(None)
+    recorder.record([Request(stimuli[: model.batch_size], grams=frozenset({layer}))])  # warms up
+    peak = peak_of(model.device)
     recording = recorder.record([Request(stimuli, grams=frozenset({layer}))])
-    return {
-        "images_per_s": recording.image_passes / recording.seconds["forward"],
-        "gram_seconds": recording.seconds["gram"],
-        "peak_bytes": _peak(device),
-    }
-
-
-def _forward_only(network: nn.Module, plan: Plan, layer: str, batch_size: int, device: str, precision: str) -> dict:
-    side = plan.architecture.preprocessing.input_px
-    pixels = torch.randn(batch_size, 3, side, side, device=device)
-    firings = probe(network, pixels[:1], [layer])
+    took = {"gpu_bytes": peak(), "gram_seconds": recording.seconds["gram"]}
+    side = model.card.preprocessing.input_px
+    pixels = torch.randn(model.batch_size, 3, side, side, device=model.device)
+    firings = probe(model.network, pixels[:1], [layer])
 
     def forward() -> None:
-        with PRECISIONS[precision](torch.device(device).type):
-            layer_outputs(network, pixels, [layer], firings)
+        with PRECISIONS[model.precision](torch.device(model.device).type):
+            layer_outputs(model.network, pixels, [layer], firings)
 
-    forward()
-    return {"forward_per_s": batch_size / min(timed(forward, device) for _ in range(REPEATS))}
-
-
-# --- the table --------------------------------------------------------------------------------------------------
+    took["forward_per_s"] = model.batch_size / fastest(forward, model.device)
+    return {**took, "images_per_s": recording.image_passes / recording.seconds["forward"]}
 
 
-def render(results: dict) -> str:
+def render(results: dict, size: MetricSize, network: str) -> str:
     """Results as Markdown."""
-    compared, size = (" x ".join(f"{n:,}" for n in results["plan"][name]) for name in ("compared", "timed"))
-    measured = results["timed"]
+    limits, flops = results["limits"], results["limits"]["forward_flops"][network]
+    cpu, float64, float32 = results["timed"].values()
+    held = "yes" if max(results["differences"].values()) <= PROMISED else "**NO**"
+    equal = [[what, f"{difference:.0e}"] for what, difference in results["differences"].items()]
+    equal.append([f"all within {PROMISED:.0e}", held])
+    times = {
+        "Gram, float64": (float64["gram_flops"] / limits["float64"], float64["gram_seconds"], cpu["gram_seconds"]),
+        "Gram, float32": (float32["gram_flops"] / limits["float32"], float32["gram_seconds"]),
+        "PLS, 10 folds, float64": (cpu["pls_flops"] / limits["float64"], float64["pls_seconds"], cpu["pls_seconds"]),
+    }
+    timed = [[what, *map(seconds, took), *[DASH] * (3 - len(took))] for what, took in times.items()]
+    recorded = []
+    for row in results["recording"]:
+        limit = f"{limits['float32'] / flops[row['area']]:.0f}" if row["precision"] == "float32" else DASH
+        words = [row["depth"], row["precision"], str(row["batch_size"]), limit, f"{row['forward_per_s']:.0f}"]
+        measured = [f"{row['images_per_s']:.0f}", seconds(row["gram_seconds"]), size_in_words(row["gpu_bytes"])]
+        recorded.append([*words, *measured])
+    head = ["up to the layer of", "precision", "batch", "limit, images/s", "forward pass alone", "recorder, from files"]
+    rates = ", ".join(f"{dtype} {limits[dtype] / 1e12:.3g} TFLOP/s" for dtype in ("float32", "float64"))
     parts = [
         "# On a GPU",
-        _machine_in_words(results["machine"], results["rates"]),
-        f"## CPU and GPU on the same input, {compared}, float64",
-        _equality_table(results["equality"]),
+        in_words(results["machine"], limits["gpu"] or "no GPU: a trial run on the CPU") + f" Matrix products: {rates}.",
         f"## Gram and PLS at {size}",
-        _metric_table(measured, results["rates"]),
-        f"PLS: {measured['iterations']} power iterations in all, each a few launches; a neuroid's r differs from the "
-        f"CPU's by at most {measured['r']:.0e}; score {measured['score']:.6f}. Gram's limit counts one triangle.",
+        markdown(["CPU and GPU on the same input, float64", "largest difference"], equal),
+        markdown(["what", "limit by FLOPs", "GPU", "CPU of this machine"], timed),
+        f"Score on the GPU {float64['score']:.6f}, on the CPU {cpu['score']:.6f}; GPU memory at most "
+        f"{size_in_words(float64['gpu_bytes'])}. Gram's limit counts one triangle, that of PLS no power iterations.",
         "## Recording",
-        _recording_table(results["recording"], results["rates"]),
+        markdown([*head, "Gram", "GPU memory"], recorded),
         "Limit: FLOPs of the forward pass up to the layer over the rate of a float32 matrix product, TF32 off. The "
         "recorder reads, decodes and resizes PNG files while the network runs.",
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _equality_table(equality: dict) -> str:
-    held = max(equality["gram"], equality["r"], equality["score"]) <= PROMISED
-    rows = [
-        ["Gram matrix, relative to its largest entry", f"{equality['gram']:.0e}"],
-        ["a neuroid's r", f"{equality['r']:.0e}"],
-        [f"score ({equality['score_cpu']:.6f})", f"{equality['score']:.0e}"],
-        ["same number of power iterations everywhere", "yes" if equality["iterations_equal"] else "no"],
-        [f"all within {PROMISED:.0e}", "yes" if held else "**NO**"],
-    ]
-    return markdown(["what", "largest difference"], rows)
-
-
-def _metric_table(measured: dict, rates: dict) -> str:
-    rows = []
-    for dtype, took in measured["gram_seconds"].items():
-        limit = seconds(measured["gram_flops"] / rates[dtype])
-        rows.append([f"Gram, {dtype}", limit, seconds(took), DASH, gigabytes(measured["gram_bytes"])])
-    times = (measured["pls_flops"] / rates["float64"], measured["pls_seconds"], measured["pls_seconds_cpu"])
-    rows.append(["PLS, 10 folds, float64", *map(seconds, times), gigabytes(measured["pls_bytes"])])
-    return markdown(["what", "limit by FLOPs", "GPU", "CPU of this machine", "GPU memory"], rows)
-
-
-def _recording_table(rows: list[dict], rates: dict) -> str:
-    head = ["up to the layer of", "precision", "batch", "limit, images/s", "forward pass alone"]
-    head += ["recorder, from files", "Gram", "GPU memory"]
-    return markdown(head, [_recording_row(row, rates) for row in rows])
-
-
-def _recording_row(row: dict, rates: dict) -> list[str]:
-    limit = f"{rates['float32'] / row['flops']:.0f}" if row["precision"] == "float32" else DASH
-    speeds = [f"{row['forward_per_s']:.0f}", f"{row['images_per_s']:.0f}"]
-    memory = gigabytes(row["peak_bytes"])
-    return [row["area"], row["precision"], str(row["batch_size"]), limit, *speeds, seconds(row["gram_seconds"]), memory]
-
-
-def _machine_in_words(machine: dict, rates: dict) -> str:
-    gpu = (
-        f"{machine['gpu']} ({machine['gpu_bytes'] / 2**30:.0f} GiB)"
-        if machine["gpu"]
-        else "no GPU: a trial run on the CPU"
-    )
-    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    speed = ", ".join(f"{name} {rate / 1e12:.3g} TFLOP/s" for name, rate in rates.items())
-    cpu = f"{machine['cores']} CPU cores"
-    return f"Machine: {gpu}, {cpu}; Python {machine['python']}, {versions}. Matrix products: {speed}."
-
-
-def _reset_peak(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats(device)
-
-
-def _peak(device: str) -> int:
-    return torch.cuda.max_memory_allocated(device) if device.startswith("cuda") else 0
-
-
-def _tell(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,48 +1,26 @@
-"""How large each measurement is, and which measurements make up a run. Data only.
+"""How large each measurement is: the records of ``sizes.toml``."""
 
-The true sizes are those of Brain-Score's public benchmarks: FreemanZiemba2013 (V1, V2), MajajHong2015 (V4, IT) and
-Rajalingham2018 (behaviour).
-"""
-
-from __future__ import annotations
-
-from dataclasses import dataclass
-
-CROSSVIT_FEATURES = 577 * 448  # of the layers that V1, V2, V4 and IT are committed to
+import tomllib
+from pathlib import Path
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True)
-class MetricSize:
-    """PLS predictivity of one benchmark.
-
-    Parameters
-    ----------
-    n_stimuli, n_features, n_neuroids : int
-    n_strata : groups of stimuli that the splits keep in proportion
-    brainscore_folds : of its ten folds, how many Brain-Score's metric is measured on
-    wanted : ratio of times that was promised, if any
-    """
+class MetricSize(NamedTuple):
+    """PLS predictivity of one benchmark; of its ten folds Brain-Score's metric is measured on `brainscore_folds`."""
 
     n_stimuli: int
     n_features: int
     n_neuroids: int
-    n_strata: int
-    brainscore_folds: int = 10
+    n_strata: int = 1
     wanted: int | None = None
+    brainscore_folds: int = 10
+
+    def __str__(self) -> str:
+        return f"{self.n_stimuli:,} x {self.n_features:,} x {self.n_neuroids}"
 
 
-@dataclass(frozen=True)
-class SuiteSize:
-    """Stimuli and responses of the five areas.
-
-    Parameters
-    ----------
-    textures, objects, behavior : images of V1 and V2, of V4 and IT, and of the behavioural task
-    v1, v2, v4, it : neuroids
-    texture_trials, object_trials : repetitions of each image, which the ceilings are made of
-    object_names, behavior_objects : different objects among the images
-    pair_trials : human trials for each image and distractor
-    """
+class SuiteSize(NamedTuple):
+    """Images of three sets; neuroids of each area; trials of each image, and of each image with each distractor."""
 
     textures: int
     objects: int
@@ -62,109 +40,38 @@ class SuiteSize:
         """Images of all sets."""
         return self.textures + self.objects + self.behavior
 
+    def trials(self, images: str) -> int:
+        """Of each of the textures or objects."""
+        return {"textures": self.texture_trials, "objects": self.object_trials}[images]
 
-TRUE_SUITE = SuiteSize(textures=135, objects=3200, behavior=2160)
-
-SUITE_SIZES = {
-    "tiny": SuiteSize(
-        textures=40, objects=40, behavior=24, v1=3, v2=3, v4=3, it=4,
-        texture_trials=4, object_trials=4, object_names=4, behavior_objects=3, pair_trials=8,
-    ),
-    "quick": SuiteSize(
-        textures=60, objects=120, behavior=72, v1=20, v2=20, v4=20, it=30,
-        texture_trials=6, object_trials=6, object_names=8, behavior_objects=6,
-    ),
-    "scaled": SuiteSize(textures=64, objects=128, behavior=120, object_names=8),
-    "true": TRUE_SUITE,
-}  # fmt: skip
+    def __str__(self) -> str:
+        return (
+            f"{self.textures} images x {self.texture_trials} trials for V1 ({self.v1} neuroids) and V2 ({self.v2}), "
+            f"{self.objects} x {self.object_trials} for V4 ({self.v4}) and IT ({self.it}), {self.behavior} images of "
+            f"{self.behavior_objects} objects for behaviour"
+        )
 
 
-@dataclass(frozen=True)
-class ScalingSize:
-    """One row of the helper sizes: what Gram and PLS cost at a size, ours alone."""
-
-    n_stimuli: int
-    n_features: int
-    n_neuroids: int
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What one run measures.
-
-    Parameters
-    ----------
-    metric : sizes of the metric alone
-    recording : images of the recording alone (its neuroids and trials play no part)
-    recording_network : "crossvit" or "tiny"
-    brainscore_batch : images in one of Brain-Score's forward passes; None for its default, 64
-    evaluate : key of `SUITE_SIZES`
-    evaluate_network : "crossvit" or "tiny"
-    scaling : helper sizes
-    """
+class Plan(NamedTuple):
+    """What one run measures; networks are of `networks.NETWORKS`."""
 
     metric: tuple[MetricSize, ...]
     recording: SuiteSize
-    recording_network: str
-    brainscore_batch: int | None
-    evaluate: str
-    evaluate_network: str
-    scaling: tuple[ScalingSize, ...]
+    evaluate: SuiteSize
+    scaling: tuple[MetricSize, ...]
+    recording_network: str = "crossvit"
+    evaluate_network: str = "crossvit"
+    brainscore_batch: int = 64
+    brainscore_evaluates: bool = True
 
 
-_STANDARD_METRIC = (
-    MetricSize(640, 40_000, 50, 8, wanted=100),
-    MetricSize(1280, 50_000, 168, 64, wanted=200),
-    MetricSize(315, 200_000, 103, 2, wanted=400),
-    MetricSize(135, CROSSVIT_FEATURES, 102, 2),
-)
+def _plan(table: dict[str, Any]) -> Plan:
+    many = {name: tuple(MetricSize(**size) for size in table[name]) for name in ("metric", "scaling")}
+    return Plan(**table | many | {name: SuiteSize(**table[name]) for name in ("recording", "evaluate")})
 
-_SCALING = (
-    ScalingSize(135, CROSSVIT_FEATURES, 102),
-    ScalingSize(640, CROSSVIT_FEATURES, 50),
-    ScalingSize(1280, CROSSVIT_FEATURES, 168),
-    ScalingSize(3200, CROSSVIT_FEATURES, 88),
-    ScalingSize(3200, CROSSVIT_FEATURES, 168),
-    ScalingSize(3200, 3 * CROSSVIT_FEATURES, 168),  # the code-comment variant of the layer map
-    ScalingSize(3200, 20_000, 168),
-)
 
-PLANS = {
-    "tiny": Plan(
-        metric=(MetricSize(60, 300, 4, 2),),
-        recording=SuiteSize(textures=4, objects=4, behavior=4),
-        recording_network="tiny",
-        brainscore_batch=4,
-        evaluate="tiny",
-        evaluate_network="tiny",
-        scaling=(ScalingSize(60, 500, 4),),
-    ),
-    "quick": Plan(
-        metric=(MetricSize(240, 8_000, 30, 4),),
-        recording=SuiteSize(textures=8, objects=8, behavior=8),
-        recording_network="crossvit",
-        brainscore_batch=8,  # its 64 would pad these few images eightfold
-        evaluate="quick",
-        evaluate_network="tiny",
-        scaling=(ScalingSize(320, 48_000, 40),),
-    ),
-    "standard": Plan(
-        metric=_STANDARD_METRIC,
-        recording=SuiteSize(textures=64, objects=128, behavior=64),
-        recording_network="crossvit",
-        brainscore_batch=None,
-        evaluate="scaled",
-        evaluate_network="crossvit",
-        scaling=_SCALING,
-    ),
-    "full": Plan(
-        metric=(*_STANDARD_METRIC, MetricSize(3200, CROSSVIT_FEATURES, 168, 64, brainscore_folds=1)),
-        recording=SuiteSize(textures=64, objects=128, behavior=64),
-        recording_network="crossvit",
-        brainscore_batch=None,
-        evaluate="true",
-        evaluate_network="crossvit",
-        scaling=_SCALING,
-    ),
-}
-"""What `--plan` may be, from half a minute to hours."""
+_TABLES = tomllib.loads(Path(__file__).with_name("sizes.toml").read_text(encoding="utf-8"))
+TRUE_METRIC = MetricSize(**_TABLES["full"].pop("largest_metric"))
+PLANS = {name: _plan(_TABLES["standard"] | table) for name, table in _TABLES.items()}
+PLANS["full"] = PLANS["full"]._replace(metric=(*PLANS["full"].metric, TRUE_METRIC))
+TRUE_SUITE = PLANS["full"].evaluate

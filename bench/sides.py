@@ -1,0 +1,136 @@
+"""The same work by either side, "ours" or "brainscore": the metric alone, the recording alone, a whole evaluation.
+
+Brain-Score's side is its own code as its users run it: `load_metric("pls")`, and a `ModelCommitment` around its
+`PytorchWrapper` with its cache on, neither touched. The public functions are jobs of `processes.Workshop`.
+"""
+
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
+from brainscore_vision import load_metric
+from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
+from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
+
+from brainscore_submission.engine.gram import GramAccumulator
+from brainscore_submission.engine.images import Request, read_stimuli
+from brainscore_submission.engine.stores import DiskStore
+from brainscore_submission.models.model import Model
+from brainscore_submission.models.opening import find_device
+from brainscore_submission.scoring.fast_metrics import GramPredictivity
+from brainscore_submission.scoring.score import ScoreOptions, score_suite
+
+from .engine import Passes, open_network
+from .inputs import image_sets
+from .sizes import MetricSize, SuiteSize
+from .suite import SHOWN, stimulus_set, suite
+
+REPEATS, REPEAT_BELOW_S = 3, 20  # the median of ours counts: it is over in a moment
+
+
+def metric(inputs: Path, scratch: Path, side: str, size: dict, device: str) -> dict:
+    """From activations and recorded responses to a score.
+
+    Ours reads the activations from a file, block by block; Brain-Score's gets them in memory, ready made.
+    """
+    size, device = MetricSize(**size), find_device(device)
+    target = _assembly(np.load(inputs / "responses.npy"), size)
+    n_folds = size.brainscore_folds if side == "brainscore" else 10
+    pls = load_metric("pls", crossvalidation_kwargs={"stratification_coord": "object_name", "splits": n_folds})
+    source, took = None, []
+    if side == "brainscore":
+        values = np.fromfile(inputs / "activations" / "features.f32", dtype=np.float32)
+        source = _assembly(values.reshape(size.n_stimuli, size.n_features), size)
+    while not took or (side == "ours" and len(took) < REPEATS and took[0] < REPEAT_BELOW_S):
+        started = time.perf_counter()
+        if side == "ours":
+            gram = GramAccumulator(size.n_stimuli)
+            for block in DiskStore(inputs / "activations", size.n_stimuli, size.n_features).columns():
+                gram.add(torch.as_tensor(block).to(device))
+            score = GramPredictivity(pls, device)(_assembly(gram.result(), size), target)
+        else:
+            score = pls(source, target)
+        took.append(time.perf_counter() - started)
+    r = score.attrs["raw"].transpose("split", "neuroid")
+    in_order = r.values[:, np.argsort(r["neuroid_id"].values)]
+    return {"seconds": statistics.median(took), "folds": n_folds, "score": float(score), "r": in_order.tolist()}
+
+
+def _assembly(values: np.ndarray, size: MetricSize) -> NeuroidAssembly:
+    """Activations, a Gram matrix or responses, each row a stimulus, as either metric takes them."""
+    stimuli, neuroids = np.arange(size.n_stimuli), np.arange(values.shape[1])
+    coords = {
+        "stimulus_id": ("presentation", [f"s{i:05d}" for i in stimuli]),
+        "object_name": ("presentation", [f"object{i % size.n_strata:03d}" for i in stimuli]),
+        "gram_row": ("presentation", stimuli),
+        "neuroid_num": ("neuroid", neuroids),
+        "neuroid_id": ("neuroid", [f"n{i:07d}" for i in neuroids]),
+        "region": ("neuroid", ["IT"] * len(neuroids)),
+    }
+    return NeuroidAssembly(values, coords=coords, dims=["presentation", "neuroid"])
+
+
+def recording(inputs: Path, scratch: Path, side: str, size: dict, network: str, device: str, batch_size: int) -> dict:
+    """The images of five areas shown to a network, until what the metrics need is there.
+
+    Ours shows each image once for all layers wanted of it, the Gram matrices included; Brain-Score each area's images
+    on their own.
+    """
+    sets, model = image_sets(inputs, SuiteSize(**size)), open_network(network, device)
+    passes, parts, started = Passes(model.network), {}, time.perf_counter()
+    if side == "ours":
+        recorder = model.recorder(scratch / "cache")
+        for name, images in sets.items():
+            layers = frozenset(model.layers[area] for area, shown in SHOWN.items() if shown == name)
+            form, begun = "features" if name == "behavior" else "grams", time.perf_counter()
+            recorder.record([Request(tuple(read_stimuli(images.paths)), **{form: layers})])
+            parts[name] = {"seconds": time.perf_counter() - begun, "passes": len(images.paths)}
+    else:
+        wrapper, commitment = _as_submitted(model, batch_size)
+        for area, name in SHOWN.items():
+            if area == "behavior":
+                wrapper(stimulus_set(sets[name]), layers=[model.layers[area]])
+            else:
+                commitment.start_recording(area, time_bins=[(70, 170)])
+                commitment.look_at(stimulus_set(sets[name]), number_of_trials=1)
+    return {**passes.since(started), "sets": parts}
+
+
+def evaluate(inputs: Path, scratch: Path, side: str, size: dict, network: str, device: str, batch_size: int) -> dict:
+    """Images and recorded responses in, five scores out; time starts after the imports."""
+    ceilings, raw, area_seconds, started = {}, {}, {}, time.perf_counter()
+    model, benchmarks = open_network(network, device), suite(inputs, SuiteSize(**size), ceilings)
+    passes = Passes(model.network)
+    if side == "ours":
+        options = ScoreOptions(engine="gram", results=scratch / "results", cache=scratch / "cache")
+        for record in score_suite(model, benchmarks, options):
+            raw[record.area], area_seconds[record.area] = record.measured.raw, record.seconds["scoring"]
+    else:
+        _, commitment = _as_submitted(model, batch_size)
+        for identifier, area in benchmarks.leaves.items():  # behaviour last: a task, once started, hides the recordings
+            raw[area] = float(benchmarks.loaders[identifier]()(commitment).attrs["raw"])
+    took = {"ceiling_seconds": sum(ceilings.values()), "behavior_ceiling_seconds": ceilings["behavior"]}
+    return {**passes.since(started), **took, "raw": raw, "area_seconds": area_seconds}
+
+
+def _as_submitted(model: Model, batch_size: int) -> tuple[PytorchWrapper, ModelCommitment]:
+    """Brain-Score's wrapper and commitment as its tutorials use them; network, preprocessing and layers are ours."""
+    identifier = f"bench-{model.name}"
+    wrapper = PytorchWrapper(
+        model.network,
+        preprocessing=lambda paths: np.stack([model.load_image(path).numpy() for path in paths]),
+        identifier=identifier,
+        batch_size=batch_size,
+    )
+    commitment = ModelCommitment(
+        identifier=identifier,
+        activations_model=wrapper,
+        layers=list(dict.fromkeys(model.layers.values())),
+        behavioral_readout_layer=model.layers["behavior"],
+        region_layer_map={area: layer for area, layer in model.layers.items() if area != "behavior"},
+        visual_degrees=model.card.visual_degrees,
+    )
+    return wrapper, commitment
