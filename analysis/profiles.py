@@ -11,19 +11,11 @@ import pandas as pd
 
 from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
 from brainscore_submission.plugin.errors import UserError, suggest
+from brainscore_submission.scoring.formulas import OF_2022, TODAY, UNCEILED, ceiled
 from brainscore_submission.scoring.records import RecordError, marks_of, read_folder
 from brainscore_submission.scoring.sidecar import Sidecar
 from brainscore_submission.scoring.suites import Suite, find_suite
-from brainscore_submission.scoring.uncertainty import (
-    N_RESAMPLES,
-    OF_2022,
-    TODAY,
-    UNCEILED,
-    ceiled,
-    percentiles,
-    raw_resamples,
-    resampled_over,
-)
+from brainscore_submission.scoring.uncertainty import N_RESAMPLES, percentiles, raw_resamples, resampled_over
 
 # Name of a formula -> formula, field of a record.
 FORMULAS = {"today": (TODAY, "score"), "2022": (OF_2022, "score_2022"), "unceiled": (UNCEILED, "raw")}

@@ -10,9 +10,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from brainscore_submission.scoring.formulas import ceiled
 from brainscore_submission.scoring.records import Measure, Predictivity, Record
 from brainscore_submission.scoring.sidecar import Sidecar
-from brainscore_submission.scoring.uncertainty import ceiled, score_interval, weighted_pearson
+from brainscore_submission.scoring.uncertainty import score_interval, weighted_pearson
 
 # How well each model predicts V1, V2, V4, IT (correlation with the signal), and behaviour (r).
 MODELS = {

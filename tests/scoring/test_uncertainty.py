@@ -5,10 +5,10 @@ import pytest
 from scipy import stats
 
 from brainscore_submission.plugin.errors import UserError
+from brainscore_submission.scoring.formulas import ceiled
 from brainscore_submission.scoring.sidecar import Sidecar
 from brainscore_submission.scoring.uncertainty import (
     carried_over,
-    ceiled,
     median_without_nan,
     paired_difference,
     percentiles,
