@@ -142,8 +142,8 @@ def of_foolbox() -> list[tuple[str, str, Callable]]:
     """foolbox's nearest relatives, where it is installed."""
     if not find_spec("foolbox"):
         return []
-    import foolbox
-
+    with warnings.catch_warnings(action="ignore"):  # it imports names that scipy has moved
+        import foolbox
     attacks = foolbox.attacks
     table = (
         ("fgsm, linf", attacks.FGSM(), LINF.eps),

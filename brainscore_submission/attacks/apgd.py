@@ -45,7 +45,7 @@ def apgd(
         start = threat.random_start(around, generators_of(seed, [identities[row] for row in rows.tolist()], restart))
         strongest = Strongest(labels[rows], wanted)
         _auto_climb(classifier, start, around, objective(loss, labels, targets, rows), threat, steps, strongest)
-        return strongest.attack(around, threat.norm, steps + 1)
+        return strongest.result(around, threat.norm, steps + 1)
 
     with admitted(classifier, pixels, labels, targets, threat.low, threat.high) as (pixels, labels, targets):
         tries = (partial(attempt, restart) for restart in range(restarts))
@@ -89,7 +89,7 @@ def apgd_targeted(
         start = threat.random_start(around, generators_of(seed, [identities[row] for row in rows.tolist()], rank))
         strongest = Strongest(own)
         _auto_climb(classifier, start, around, lambda logits: targeted_dlr(logits, own, aim), threat, steps, strongest)
-        return strongest.attack(around, threat.norm, steps + 1 + (rank == 0))
+        return strongest.result(around, threat.norm, steps + 1 + (rank == 0))
 
     with admitted(classifier, pixels, labels, None, threat.low, threat.high) as (pixels, labels, _):
         if not len(pixels):

@@ -70,7 +70,7 @@ class Strongest:
         self.values = choose(better, values, self.values)
         self.found = self.found | found
 
-    def attack(self, pixels: Tensor, norm: str, passes: float) -> Attack:
+    def result(self, pixels: Tensor, norm: str, passes: float) -> Attack:
         """The strongest images as a result."""
         return outcome(
             self.adversarial, pixels, self.logits, self.labels, self.targets, norm, torch.stack(self.curve, 1), passes

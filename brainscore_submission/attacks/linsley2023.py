@@ -60,7 +60,7 @@ def linsley2023(
 
             last = Strongest(labels[rows], last=True)
             climb(classifier, around, objective("ce", labels, None, rows), move, STEPS, last)
-            return last.attack(around, "l2", STEPS + 1)
+            return last.result(around, "l2", STEPS + 1)
 
         def keep(tried: Attack, rows: Tensor) -> None:
             hit = tried.found

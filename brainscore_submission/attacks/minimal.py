@@ -121,8 +121,8 @@ def _difference(logits: Tensor, rows: Tensor | None, labels: Tensor, aim: Tensor
 
 
 def _distance(values: Tensor, gradient: Tensor) -> Tensor:
-    """Linear estimate of how far ahead the values become 0; infinite without a gradient, 0 beyond the boundary."""
-    return (-values).clamp(min=0).double() / l2_size(gradient)
+    """Linear estimate of how far ahead the values become 0; 0 from there on, else infinite without a gradient."""
+    return torch.where(values < 0, -values.double() / l2_size(gradient), 0.0)
 
 
 def ddn_radius(radius: Tensor, size: Tensor, found: Tensor, smallest: Tensor, distance: Tensor, gamma: float) -> Tensor:

@@ -14,6 +14,7 @@ from .gradients import gradient_at, values_at
 from .losses import Loss, Objective, objective
 from .threats import NORMS, Threat, generators_of
 
+Watch = Callable[[int, Tensor], None]
 KEEP = ("best", "last")
 STARTS = ("random", "image")
 
@@ -46,6 +47,7 @@ def pgd(
     keep: str = "best",
     seed: int = 0,
     identities: Sequence[int | str] | None = None,
+    watch: Watch | None = None,
 ) -> Attack:
     """Projected gradient descent (Madry et al. 2018): x <- project(x + step * direction(gradient of the loss)).
 
@@ -65,6 +67,7 @@ def pgd(
     keep : "best", the strongest image on the way, or "last"
     seed, identities : noise depends on (seed, identity of the image, try) and on nothing else. Identities name the
         images in the whole set, and are 0 … n - 1 if not given
+    watch : called with (step, images) at the start, step 0, and after each step, for frames of a film
 
     Returns
     -------
@@ -110,8 +113,9 @@ def pgd(
             lambda adversarial, gradient: threat.project(adversarial + step * direction(gradient), around),
             steps,
             strongest,
+            watch,
         )
-        return strongest.attack(around, threat.norm, steps + 1)
+        return strongest.result(around, threat.norm, steps + 1)
 
     with admitted(classifier, pixels, labels, targets, threat.low, threat.high) as (pixels, labels, targets):
         tries = (partial(attempt, restart) for restart in range(restarts))
@@ -125,6 +129,7 @@ def climb(
     move: Callable[[Tensor, Tensor], Tensor],
     steps: int,
     strongest: Strongest,
+    watch: Watch | None = None,
 ) -> None:
     """The loop: a gradient and a move, `steps` times; the last image is looked at too.
 
@@ -134,12 +139,17 @@ def climb(
     objective : logits -> (n,), to be made larger
     move : (images, gradient) -> next images
     strongest : meets the images of each step
+    watch : sees them too, see `pgd`
     """
     adversarial = start
-    for _ in range(steps):
+    for step in range(steps):
+        if watch is not None:
+            watch(step, adversarial)
         gradient, values, logits = gradient_at(classifier, adversarial, objective)
         strongest.meet(adversarial, values, logits)
         adversarial = move(adversarial, gradient)
+    if watch is not None:
+        watch(steps, adversarial)
     strongest.meet(adversarial, *values_at(classifier, adversarial, objective))
 
 

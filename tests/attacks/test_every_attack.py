@@ -9,6 +9,7 @@ from torch import nn
 from brainscore_submission.attacks.classifier import Classifier
 from brainscore_submission.attacks.found import Attack, joined
 from brainscore_submission.attacks.named import Named, run_attack
+from brainscore_submission.attacks.pgd import pgd
 from brainscore_submission.attacks.threats import NORMS, Threat
 from brainscore_submission.plugin.errors import UserError
 
@@ -30,6 +31,13 @@ class Zero(nn.Module):
 
     def forward(self, images):
         return images.flatten(1)[:, :N_CLASSES] * 0 + torch.arange(N_CLASSES, 0, -1).to(images)
+
+
+class Tie(Zero):
+    """The same, all logits equal: the label wins or loses by its place alone."""
+
+    def forward(self, images):
+        return super().forward(images) * 0
 
 
 class Nan(nn.Module):
@@ -80,16 +88,17 @@ def holds(attack: Attack, classifier, pixels, labels, threat):
     dtype=st.sampled_from([torch.float32, torch.float64]),
     n=st.sampled_from([0, 1, 5]),
     saturated=st.booleans(),
-    network=st.sampled_from(["smooth", "zero"]),
+    network=st.sampled_from(["smooth", "zero", "tie"]),
     seed=st.integers(0, 1000),
 )
 def test_every_attack_keeps_its_promises(name, norm, eps, dtype, n, saturated, network, seed):
     threat = Threat("l2" if name in L2_ONLY else norm, eps)
     pixels, labels = drawn(n, dtype, seed, saturated)
-    classifier = Classifier(smooth(dtype, seed) if network == "smooth" else Zero().eval(), 0.5, 0.25, dtype=dtype)
+    networks = {"smooth": smooth(dtype, seed), "zero": Zero().eval(), "tie": Tie().eval()}
+    classifier = Classifier(networks[network], 0.5, 0.25, dtype=dtype)
     attack = run_attack(SHORT[name], classifier, pixels, labels, threat, seed=seed)
     holds(attack, classifier, pixels, labels, threat)
-    if network == "zero":
+    if network != "smooth":
         assert torch.equal(attack.found, labels != 0)  # nothing moves: found where it is wrong already
 
 
@@ -177,8 +186,6 @@ def test_the_best_image_on_the_way_is_kept():
     classifier = Classifier(smooth(), dtype=torch.float64)
     pixels, labels = drawn(50)
     threat = Threat("l2", 0.5)
-    from brainscore_submission.attacks.pgd import pgd
-
     best, last = (pgd(classifier, pixels, labels, threat, steps=15, step=3.0, keep=keep) for keep in ("best", "last"))
     assert bool((best.found >= last.found).all())
     torch.testing.assert_close(last.curve, best.curve)
@@ -197,3 +204,18 @@ def test_restarts_only_ever_add():
     assert bool((five.found >= one.found).all()) and bool((five.loss >= one.loss)[~five.found].all())
     assert torch.equal(five.passes[one.found], one.passes[one.found])
     assert bool((five.passes[~five.found] == 5 * 4).all())
+
+
+def test_a_climb_can_be_watched():
+    classifier = Classifier(smooth(), dtype=torch.float64)
+    pixels, labels = drawn(3)
+    seen = []
+    attack = pgd(
+        classifier, pixels, labels, Threat("l2", 300.0), steps=20, step=1.0, start="image", targets=1,
+        watch=lambda step, images: seen.append((step, images)),
+    )  # fmt: skip
+    assert [step for step, _ in seen] == list(range(21)) and torch.equal(seen[0][1], pixels)
+    with torch.no_grad():
+        losses = [nn.functional.cross_entropy(classifier(images), torch.ones_like(labels)) for _, images in seen]
+    torch.testing.assert_close(torch.stack(losses), attack.curve.mean(0))
+    assert bool(attack.found.all()) and bool((attack.curve[:, -1] < attack.curve[:, 0] - 0.2).all())
