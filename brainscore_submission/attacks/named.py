@@ -46,15 +46,22 @@ class Named:
 
 
 class Kind(NamedTuple):
-    """What an attack takes: default steps and repeats, None where it takes none; whether it can aim at a class.
+    """How an attack is run, and what may be typed with it.
 
-    `run` takes (named, classifier, pixels, labels, threat, targets, seed, identities).
+    Parameters
+    ----------
+    run : (classifier, pixels, labels, threat, …) -> Attack
+    steps : default number of steps; None where it takes none
+    repeats : default number of repeats; None where it takes none
+    repeats_are : the argument of `run` that repeats are
+    takes : which of "targets", "seed" and "identities" `run` takes
     """
 
     run: Callable[..., Attack]
     steps: int | None = None
     repeats: int | None = None
-    aims: bool = False
+    repeats_are: str = "restarts"
+    takes: tuple[str, ...] = ()
 
 
 def parse_attack(text: str) -> Named:
@@ -116,54 +123,32 @@ def run_attack(
     """
     named = parse_attack(named) if isinstance(named, str) else named
     kind = ATTACKS[named.name]
-    if targets is not None and not kind.aims:
-        able = ", ".join(name for name, other in ATTACKS.items() if other.aims)
+    if targets is not None and "targets" not in kind.takes:
+        able = ", ".join(name for name, other in ATTACKS.items() if "targets" in other.takes)
         raise UserError(f"the attack '{named.name}' cannot aim at a class; these can: {able}.")
-    return kind.run(named, classifier, pixels, labels, threat, targets, seed, identities)
+    given = {"targets": targets, "seed": seed, "identities": identities}
+    options = {name: given[name] for name in kind.takes}
+    if kind.steps is not None:
+        options["steps"] = named.steps
+    if kind.repeats is not None:
+        options[kind.repeats_are] = named.repeats
+    return kind.run(classifier, pixels, labels, threat, **options)
 
 
-def _fgsm(named, classifier, pixels, labels, threat, targets, seed, identities) -> Attack:
-    return fgsm(classifier, pixels, labels, threat, targets=targets)
+def union(
+    classifier: Classifier,
+    pixels: Tensor,
+    labels: Tensor,
+    threat: Threat,
+    *,
+    seed: int = 0,
+    identities: Sequence[int | str] | None = None,
+) -> Attack:
+    """One attack after the other, each on the images that none before has found: no attack dominates.
 
-
-def _pgd(named, classifier, pixels, labels, threat, targets, seed, identities) -> Attack:
-    return pgd(
-        classifier, pixels, labels, threat,
-        steps=named.steps, restarts=named.repeats, targets=targets, seed=seed, identities=identities,
-    )  # fmt: skip
-
-
-def _apgd(loss, named, classifier, pixels, labels, threat, targets, seed, identities) -> Attack:
-    return apgd(
-        classifier, pixels, labels, threat,
-        loss=loss, steps=named.steps, restarts=named.repeats, targets=targets, seed=seed, identities=identities,
-    )  # fmt: skip
-
-
-def _apgd_targeted(named, classifier, pixels, labels, threat, targets, seed, identities) -> Attack:
-    return apgd_targeted(
-        classifier, pixels, labels, threat,
-        steps=named.steps, n_targets=named.repeats, seed=seed, identities=identities,
-    )  # fmt: skip
-
-
-def _autoattack(named, classifier, pixels, labels, threat, targets, seed, identities) -> Attack:
-    return autoattack(classifier, pixels, labels, threat, seed=seed)
-
-
-def _minimal(named, classifier, pixels, labels, threat, targets, seed, identities) -> Attack:
-    _require_l2(named, threat)
-    found = minimal_l2(classifier, pixels, labels, steps=named.steps, targets=targets, low=threat.low, high=threat.high)
-    return _within(found, pixels, threat)
-
-
-def _linsley2023(named, classifier, pixels, labels, threat, targets, seed, identities) -> Attack:
-    _require_l2(named, threat)
-    return _within(linsley2023(classifier, pixels, labels, low=threat.low, high=threat.high), pixels, threat)
-
-
-def _union(named, classifier, pixels, labels, threat, targets, seed, identities) -> Attack:
-    """One attack after the other, each on the images that none before has found."""
+    The attacks are `UNION`, for l2 `UNION_L2`, the cheap ones first; apgd-t where the network has the four classes it
+    needs. Parameters, result and errors as in `pgd`.
+    """
     identities = range(len(pixels)) if identities is None else identities
 
     def attempt(text: str, rows: Tensor) -> Attack:
@@ -171,23 +156,19 @@ def _union(named, classifier, pixels, labels, threat, targets, seed, identities)
         return run_attack(text, classifier, pixels[rows], labels[rows], threat, seed=seed, identities=theirs)
 
     with admitted(classifier, pixels, labels, None, threat.low, threat.high) as (pixels, labels, _):
-        parts = [
-            text
-            for text in (UNION_L2 if threat.norm == "l2" else UNION)
-            if classifier.n_classes is None or classifier.n_classes >= 4 or not text.startswith("apgd-t")
-        ]
-        return until_found(pixels, [partial(attempt, text) for text in parts], targeted=False)
+        names = UNION_L2 if threat.norm == "l2" else UNION
+        if len(pixels) and classifier.n_classes < 4:
+            names = [name for name in names if not name.startswith("apgd-t")]
+        return until_found(pixels, [partial(attempt, name) for name in names], targeted=False)
 
 
-def _require_l2(named: Named, threat: Threat) -> None:
+def _within(
+    search: Callable[..., Attack], classifier: Classifier, pixels: Tensor, labels: Tensor, threat: Threat, **options
+) -> Attack:
+    """A search of the smallest perturbation; images beyond the threat's radius put back as they were, not found."""
     if threat.norm != "l2":
-        raise UserError(
-            f"the attack '{named.name}' looks for the smallest l2 perturbation: give an l2 threat, not {threat}."
-        )
-
-
-def _within(found: Attack, pixels: Tensor, threat: Threat) -> Attack:
-    """Images beyond the threat's radius put back as they were, not found."""
+        raise UserError(f"this attack looks for the smallest l2 perturbation: give an l2 threat, not {threat}.")
+    found = search(classifier, pixels, labels, low=threat.low, high=threat.high, **options)
     inside = found.found & (found.size <= threat.eps)
     return Attack(
         adversarial=choose(inside, found.adversarial, pixels.to(found.adversarial)),
@@ -199,14 +180,15 @@ def _within(found: Attack, pixels: Tensor, threat: Threat) -> Attack:
     )
 
 
+RANDOM, AIMED = ("seed", "identities"), ("targets", "seed", "identities")
 ATTACKS = {
-    "fgsm": Kind(_fgsm, aims=True),
-    "pgd": Kind(_pgd, steps=10, repeats=1, aims=True),
-    "apgd": Kind(partial(_apgd, "ce"), steps=100, repeats=1, aims=True),
-    "apgd-dlr": Kind(partial(_apgd, "dlr"), steps=100, repeats=1, aims=True),
-    "apgd-t": Kind(_apgd_targeted, steps=100, repeats=9),
-    "minimal": Kind(_minimal, steps=100, aims=True),
-    "linsley2023": Kind(_linsley2023),
-    "union": Kind(_union),
-    "autoattack": Kind(_autoattack),
+    "fgsm": Kind(fgsm, takes=("targets",)),
+    "pgd": Kind(pgd, steps=10, repeats=1, takes=AIMED),
+    "apgd": Kind(partial(apgd, loss="ce"), steps=100, repeats=1, takes=AIMED),
+    "apgd-dlr": Kind(partial(apgd, loss="dlr"), steps=100, repeats=1, takes=AIMED),
+    "apgd-t": Kind(apgd_targeted, steps=100, repeats=9, repeats_are="n_targets", takes=RANDOM),
+    "minimal": Kind(partial(_within, minimal_l2), steps=100, takes=("targets",)),
+    "linsley2023": Kind(partial(_within, linsley2023)),
+    "union": Kind(union, takes=RANDOM),
+    "autoattack": Kind(autoattack, takes=("seed",)),
 }

@@ -55,7 +55,7 @@ def few_classes(n):
 
 def test_an_attack_that_cannot_aim_or_knows_another_norm_says_so():
     pixels, labels = torch.full((1, 1, 2, 2), 0.5), torch.tensor([0])
-    for name in (name for name, kind in ATTACKS.items() if not kind.aims):
+    for name in (name for name, kind in ATTACKS.items() if "targets" not in kind.takes):
         with pytest.raises(UserError, match="cannot aim at a class; these can: fgsm, pgd, apgd, apgd-dlr, minimal"):
             run_attack(name, few_classes(5), pixels, labels, Threat("l2", 0.1), targets=1)
     for name in ("minimal", "linsley2023"):
