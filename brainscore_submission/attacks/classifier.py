@@ -59,12 +59,12 @@ class Classifier(nn.Module):
             raise UserError(f"float64 was asked for, but the network is {self._network_dtype}: call network.double().")
         for name, values in (("mean", mean), ("std", std)):
             values = torch.as_tensor(values, dtype=dtype, device=self._device)
-            self.register_buffer(f"_{name}", values if values.ndim == 0 else values[:, None, None])
+            self.register_buffer(name, values if values.ndim == 0 else values[:, None, None])
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Logits of shape (n, classes), in `dtype`; refuses those that are not finite."""
         self.passes += len(pixels)
-        output = self.network(((pixels - self._mean) / self._std).to(self._network_dtype))
+        output = self.network(((pixels - self.mean) / self.std).to(self._network_dtype))
         if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != len(pixels) or output.shape[1] < 2:
             shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise UserError(f"the network gives {shape} for {len(pixels)} images, not logits of (images, classes).")

@@ -36,7 +36,7 @@ def margins(classifier, pixels, labels):
 
 def weight_gaps(classifier, labels, order):
     """Norms of w_label - w_other in pixels: (n, classes)."""
-    weights = classifier.network[1].weight.detach() / classifier._std
+    weights = classifier.network[1].weight.detach() / classifier.std
     return torch.linalg.vector_norm(weights[labels][:, None] - weights[None], ord=order, dim=2)
 
 

@@ -36,7 +36,7 @@ def classified():
     converter.loader.exec_module(module)
     card = timm_card("tf_efficientnet_lite0")
     classifier = Classifier(module.convert()[1], card.preprocessing.mean, card.preprocessing.std)
-    rows = list(csv.DictReader((SAMPLES / "labels.csv").open()))
+    rows = list(csv.DictReader((SAMPLES / "labels.csv").read_text().splitlines()))
     pixels = torch.stack([load_pixels(SAMPLES / row["file"], card.preprocessing) for row in rows])
     labels = torch.tensor([int(row["class_index"]) for row in rows])
     with torch.no_grad():
