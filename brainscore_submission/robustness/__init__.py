@@ -1,0 +1,1 @@
+"""What is measured with attacks. Pure functions so far: arrays in, numbers out."""
