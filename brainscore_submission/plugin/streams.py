@@ -8,11 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import boto3
-from botocore import UNSIGNED
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
 from .card import Source
 
 CHUNK_BYTES = 1 << 20
@@ -70,6 +65,12 @@ def open_stream(source: Source, offset: int = 0) -> Reply:
 
 
 def _open_s3(source: Source, offset: int) -> Reply:
+    # Here, for a machine that has its weights needs no client of S3.
+    import boto3
+    from botocore import UNSIGNED
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
     wish = {"Bucket": source.bucket, "Key": source.key}
     if source.version:
         wish["VersionId"] = source.version
