@@ -1,47 +1,100 @@
-"""Image files -> network inputs, read ahead of the forward pass."""
+"""Image files -> network inputs on the device, read ahead of the forward pass by threads or, for a GPU, processes."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader
 
-AHEAD = 3  # batches being read while one is shown
+from ..plugin.errors import UserError
+
+AHEAD = 3  # batches being read by threads while one is shown
+WORTH_PROCESSES = 512  # images; starting processes for fewer takes longer than it saves
 
 
-class Decoder:
-    """Batches of images, read in their order by threads of their own, some batches ahead of the one asked for.
+@contextmanager
+def decoded(
+    read: Callable[[Path], Tensor],
+    prepare: Callable[[Tensor], Tensor],
+    batches: Sequence[Sequence[Path]],
+    device: str = "cpu",
+) -> Iterator[Callable[[int], Tensor]]:
+    """Batches of images by their number, to be asked for in order.
+
+    Threads read while a CPU computes. A GPU is faster than the threads of one Python, which share its lock: there,
+    processes do it. Both give the same numbers.
 
     Parameters
     ----------
-    load : callable, path -> network input of shape (3, height, width)
+    read : callable, path -> Tensor of shape (3, height, width), uint8 where pixels are bytes
+    prepare : callable, what `read` gives of several images, on the device -> network input
     batches : paths of the images of each batch
-    device : where the inputs are wanted
+    device : "cpu" or "cuda[:i]"
     """
+    on_gpu = torch.device(device).type == "cuda"
+    n_images = sum(map(len, batches))
+    reading = _in_processes if on_gpu and n_images >= WORTH_PROCESSES else _in_threads
+    with reading(read, batches) as pixels:
 
-    def __init__(self, load: Callable[[Path], Tensor], batches: Sequence[Sequence[Path]], device: str = "cpu"):
-        self._load = load
-        self._batches = batches
-        self._device = torch.device(device)
-        self._reading: dict[int, list[Future]] = {}
+        def inputs(number: int) -> Tensor:
+            images = pixels(number)
+            return prepare(images.pin_memory().to(device, non_blocking=True) if on_gpu else images)
 
-    def __enter__(self) -> Decoder:
-        self._pool = ThreadPoolExecutor(min(16, os.cpu_count() or 1))
-        return self
+        yield inputs
 
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
 
-    def batch(self, number: int) -> Tensor:
-        """The inputs of a batch: Tensor of shape (n_images, 3, height, width), on the device."""
-        for soon in range(number, min(number + 1 + AHEAD, len(self._batches))):
-            if soon not in self._reading:
-                self._reading[soon] = [self._pool.submit(self._load, path) for path in self._batches[soon]]
-        pixels = torch.stack([future.result() for future in self._reading.pop(number)])
-        if self._device.type == "cuda":
-            return pixels.pin_memory().to(self._device, non_blocking=True)
-        return pixels.to(self._device)
+@contextmanager
+def _in_threads(read: Callable[[Path], Tensor], batches: Sequence[Sequence[Path]]) -> Iterator[Callable[[int], Tensor]]:
+    waiting: dict[int, list[Future]] = {}
+    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
+
+        def pixels(number: int) -> Tensor:
+            for soon in range(number, min(number + 1 + AHEAD, len(batches))):
+                if soon not in waiting:
+                    waiting[soon] = [pool.submit(read, path) for path in batches[soon]]
+            return torch.stack([future.result() for future in waiting.pop(number)])
+
+        try:
+            yield pixels
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _in_processes(
+    read: Callable[[Path], Tensor], batches: Sequence[Sequence[Path]]
+) -> Iterator[Callable[[int], Tensor]]:
+    workers = min(16, os.cpu_count() or 1, len(batches))
+    # Forked: what `read` holds on to, a network among it, is not copied.
+    loader = DataLoader(_Batches(read, batches), batch_size=None, num_workers=workers, multiprocessing_context="fork")
+    coming = iter(loader)
+
+    def pixels(_number: int) -> Tensor:
+        images = next(coming)
+        if isinstance(images, str):
+            raise UserError(images)
+        return images
+
+    yield pixels
+
+
+class _Batches(torch.utils.data.Dataset):
+    """Each item is a batch, or what is wrong with one of its files: an exception would come back with its traceback."""
+
+    def __init__(self, read: Callable[[Path], Tensor], batches: Sequence[Sequence[Path]]):
+        self._read, self._batches = read, batches
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, number: int) -> Tensor | str:
+        try:
+            return torch.stack([self._read(path) for path in self._batches[number]])
+        except UserError as error:
+            return str(error)

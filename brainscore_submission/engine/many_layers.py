@@ -125,7 +125,7 @@ class GramSource:
         if n_stimuli not in self._speeds:
             recorder = self._recorder
             paths = [stimulus.path for stimulus in stimuli[: recorder.batch_size]]
-            pixels = torch.stack([recorder.load(path) for path in paths]).to(recorder.device)
+            pixels = recorder.inputs(paths)
             image_seconds = self._image_seconds(pixels)
             columns = torch.randn(n_stimuli, max(64, 2**22 // n_stimuli), device=pixels.device)
             gram_seconds = _seconds(lambda: GramAccumulator(n_stimuli).add(columns), pixels)

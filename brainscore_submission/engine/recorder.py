@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from ..plugin.errors import UserError, suggest
 from ..plugin.hooks import Firing, exact_arithmetic, probe, tf32_arithmetic
 from .budget import Budget
-from .decoding import Decoder
+from .decoding import decoded
 from .gram import GramCache
 from .images import Recording, Request
 from .lockstep import Batch, Sink, Store, Sweep, batches_of, gram_of_store
@@ -53,7 +53,8 @@ class Recorder:
     Parameters
     ----------
     network : nn.Module
-    load : callable, path -> normalised image, Tensor of shape (3, height, width)
+    read : callable, path -> image, Tensor of shape (3, height, width)
+    prepare : callable, several images on the device -> network input; default: they are that already
     fingerprint : hash of everything that determines an activation besides layer and image (card and weights):
         the key of what is kept on disk
     device : "cpu" or "cuda[:i]"
@@ -68,9 +69,10 @@ class Recorder:
     def __init__(
         self,
         network: nn.Module,
-        load: Callable[[Path], Tensor],
+        read: Callable[[Path], Tensor],
         fingerprint: str,
         *,
+        prepare: Callable[[Tensor], Tensor] = lambda images: images,
         device: str = "cpu",
         batch_size: int = 8,
         budget: Budget | None = None,
@@ -81,7 +83,8 @@ class Recorder:
     ):
         require_precision(precision)
         self.network = network.to(device).eval()
-        self.load = load
+        self._read = read
+        self._prepare = prepare
         self.device = str(device)
         self.batch_size = batch_size
         self.precision = precision
@@ -125,10 +128,14 @@ class Recorder:
         """Show one stimulus and see how often each layer fires and what it yields; asked once a layer."""
         layers = {layer for request in requests for layer in request.grams | request.features} - set(self._firings)
         if layers:
-            image = self.load(requests[0].stimuli[0].path)[None].to(self.device)
+            image = self.inputs([requests[0].stimuli[0].path])
             with PRECISIONS[self.precision](torch.device(self.device).type):
                 self._firings |= probe(self.network, image, sorted(layers))
         return self._firings
+
+    def inputs(self, paths: Sequence[Path]) -> Tensor:
+        """Network input for a few image files, on the device."""
+        return self._prepare(torch.stack([self._read(path) for path in paths]).to(self.device))
 
     def groups(self, sinks: Sequence[Sink]) -> list[list[Sink]]:
         """Cut what is wanted into passes over the stimuli that each stay within the budget, shallow layers first.
@@ -171,7 +178,8 @@ class Recorder:
     def decoding(self, batches: Sequence[Batch], paths: Mapping[str, Path]) -> Iterator[Callable[[int], Tensor]]:
         """The pixels of batches by their number, read ahead; images are counted as they are asked for."""
         total, asked = sum(len(batch.hashes) for batch in batches), 0
-        with Decoder(self.load, [[paths[sha] for sha in batch.hashes] for batch in batches], self.device) as decoder:
+        files = [[paths[sha] for sha in batch.hashes] for batch in batches]
+        with decoded(self._read, self._prepare, files, self.device) as inputs:
 
             def pixels(number: int) -> Tensor:
                 nonlocal asked
@@ -179,7 +187,7 @@ class Recorder:
                 self.image_passes += len(batches[number].hashes)
                 if self.progress:
                     self.progress(asked, total)
-                return decoder.batch(number)
+                return inputs(number)
 
             yield pixels
 

@@ -31,7 +31,7 @@ def committed_layers(
     typed : what its user typed after --model, for messages
     layer_map : name of a map, or a JSON file
     given : area -> layer, over those of the map
-    needed : areas that must have a layer
+    needed : areas that must have a layer; what is no area is passed over
     own : area -> layer, of a model that brings its commitment and needs no map
 
     Returns
@@ -51,7 +51,7 @@ def committed_layers(
     mapped, name = _mapped(card, typed, layer_map, own)
     read_out = {BEHAVIOR: card.behavior_layer} if card.behavior_layer else {}
     layers = read_out | mapped | given
-    lacking = [area for area in needed if area not in layers]
+    lacking = [area for area in needed if area in AREAS_AND_BEHAVIOR and area not in layers]
     if lacking and not mapped:
         raise UserError(
             f"model '{typed}' has no layer map. Give one, --layers {','.join(f'{area}=…' for area in lacking)}, "

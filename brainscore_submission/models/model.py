@@ -16,7 +16,7 @@ from ..engine.budget import Budget
 from ..engine.recorder import Recorder
 from ..plugin.card import Card
 from ..plugin.fingerprint import cache_identifier, model_fingerprint
-from ..plugin.preprocessing import load_pixels, normalise
+from ..plugin.preprocessing import normalise, read_pixels, unit_range
 
 if TYPE_CHECKING:
     from ..plugin.activations import ActivationsModel
@@ -64,9 +64,17 @@ class Model:
         """What everything shown of it must say: UNTRAINED, where the weights are random."""
         return ("UNTRAINED",) if self.origin.get("untrained") else ()
 
+    def read_image(self, path: Path) -> torch.Tensor:
+        """Pixels of one image file, resized and cropped: Tensor of shape (3, height, width), uint8."""
+        return read_pixels(path, self.card.preprocessing)
+
+    def prepare(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Network input, on the device of the pixels: Tensor of their shape (..., 3, height, width), float32."""
+        return normalise(unit_range(pixels), self.card.preprocessing)
+
     def load_image(self, path: Path) -> torch.Tensor:
         """Network input for one image file: Tensor of shape (3, height, width)."""
-        return normalise(load_pixels(path, self.card.preprocessing), self.card.preprocessing)
+        return self.prepare(self.read_image(path))
 
     def recorder(
         self,
@@ -79,8 +87,9 @@ class Model:
         """A recorder of this network; a fresh one records anew what the cache holds."""
         return Recorder(
             self.network,
-            self.load_image,
+            self.read_image,
             self.fingerprint,
+            prepare=self.prepare,
             device=self.device,
             batch_size=self.batch_size,
             budget=budget,

@@ -20,13 +20,28 @@ COLOUR_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr
 
 
 def load_pixels(path: str | Path, preprocessing: Preprocessing) -> Tensor:
+    """Read, resize and crop one image, as `read_pixels`.
+
+    Returns
+    -------
+    Tensor of shape (3, input_px, input_px), float32, in [0, 1]
+    """
+    return unit_range(read_pixels(path, preprocessing))
+
+
+def unit_range(pixels: Tensor) -> Tensor:
+    """Bytes 0 to 255 as float32 in [0, 1]; the same division, and so the same bits, as torchvision's `ToTensor`."""
+    return pixels.to(torch.float32).div(255)
+
+
+def read_pixels(path: str | Path, preprocessing: Preprocessing) -> Tensor:
     """Read, resize and crop one image.
 
     Greyscale, palette and alpha become RGB as in Brain-Score's `load_image`: alpha is dropped, not blended.
 
     Returns
     -------
-    Tensor of shape (3, input_px, input_px), float32, in [0, 1]
+    Tensor of shape (3, input_px, input_px), uint8
 
     Raises
     ------
@@ -36,7 +51,7 @@ def load_pixels(path: str | Path, preprocessing: Preprocessing) -> Tensor:
     image = _resize(_open_rgb(Path(path)), preprocessing)
     if preprocessing.crop_px is not None:
         image = transforms.CenterCrop(preprocessing.crop_px)(image)
-    return transforms.ToTensor()(image)
+    return transforms.PILToTensor()(image)
 
 
 def normalise(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:

@@ -65,8 +65,7 @@ def test_json_is_one_object_and_nothing_else_on_standard_output(whole):
     facts = json.loads(whole.stdout)
     assert set(facts["areas"]) == {"V1", "V2", "V4", "IT", "behavior"}
     assert facts["average"] == pytest.approx(sum(facts["areas"].values()) / 5)
-    assert facts["simulated"] is True
-    assert facts["untrained"] is False
+    assert facts["marks"] == ["SIMULATED"]
     assert len(facts["records"]) == 5
 
 

@@ -21,7 +21,7 @@ def network(*layers, peak=0):
         Candidate(f"layer{i}", ("conv",), (n_features,), (i + 1) / len(layers), 1, live)
         for i, (n_features, live) in enumerate(layers)
     )
-    return Survey(candidates, {}, {}, peak, 0, 1)
+    return Survey(candidates, {}, {}, peak, 1)
 
 
 def plan_for(survey, memory, disk=0, n_stimuli=100, columns=None):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from brainscore_submission.scoring.published import LAYERS, PUBLIC_TARGETS, PUBLISHED, published_model
+from brainscore_submission.scoring.published import PUBLIC_TARGETS, PUBLISHED, published_model
 
 
 @pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: row.description)
@@ -22,10 +22,6 @@ def test_competition_ids_are_unique():
 
 def test_an_unknown_competition_id_has_no_row():
     assert published_model(992) is None
-
-
-def test_each_area_has_one_published_layer():
-    assert [layer.area for layer in LAYERS] == ["V1", "V2", "V4", "IT", "behavior"]
 
 
 def test_public_targets_say_how_the_pictures_were_cut():
