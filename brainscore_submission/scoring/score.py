@@ -109,8 +109,6 @@ def score_suite(model: Model, suite: Suite, options: ScoreOptions) -> list[Recor
         options.watcher.stage(
             f"{len(kept)} of {len(suite.leaves)} scores are there already; --rerun all makes them anew"
         )
-    if todo:
-        require_writable_folder(options.results, "--results")
     jobs, refused = _load_jobs(todo, model, suite, options)
     made = [*refused, *_score_jobs(jobs, model, suite, options)]
     records = kept | {record.benchmark: record for record in made}
@@ -175,6 +173,7 @@ def _load_jobs(
         try:
             benchmark = load(identifier, suite)
         except NoAccess as error:
+            require_writable_folder(options.results, "--results")
             envelope = describe_record(identifier, area, model, suite, options.engine, options.command)
             record = Record(**envelope, status="no access", reason=str(error))
             record.write(options.results)
@@ -186,6 +185,8 @@ def _load_jobs(
         if area not in model.layers:
             raise UserError(f"{identifier} needs a layer for {area}: give one, --layers {area}=<layer>.")
         jobs.append(make_job(identifier, area, benchmark, options.engine, model.device))
+    if jobs:
+        require_writable_folder(options.results, "--results")
     return jobs, refused
 
 
