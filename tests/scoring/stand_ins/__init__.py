@@ -13,9 +13,9 @@ from types import ModuleType, SimpleNamespace
 
 import brainscore_vision
 
-from . import electrophysiology, labels
+from . import electrophysiology, labels, magnetic_resonance, properties, psychophysics
 
-FAMILIES = (labels, electrophysiology)
+FAMILIES = (labels, electrophysiology, magnetic_resonance, properties, psychophysics)
 
 
 class Registry(dict):
@@ -72,7 +72,14 @@ def installed(folder: Path):
     brainscore_vision.data_registry = Registry(kept[0], datasets, folder)
     brainscore_vision.stimulus_set_registry = Registry(kept[1], stimulus_sets, folder)
     imagenet.pd = SimpleNamespace(read_csv=lambda _path: labels.imagenet_table(folder))
+    package, splits = ModuleType("laion_fmri"), ModuleType("laion_fmri.splits")
+    splits.get_split_masks = package.splits = magnetic_resonance.split_masks
+    modules = {"laion_fmri": package, "laion_fmri.splits": splits}
+    kept_modules = {name: sys.modules.get(name) for name in modules}
+    sys.modules.update(modules)
     try:
         yield
     finally:
+        for name, module in kept_modules.items():
+            sys.modules.pop(name) if module is None else sys.modules.update({name: module})
         brainscore_vision.data_registry, brainscore_vision.stimulus_set_registry, imagenet.pd = kept

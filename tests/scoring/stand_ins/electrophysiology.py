@@ -61,16 +61,16 @@ def objects(folder: Path, identifier: str, number: int):
 
 def majajhong(folder: Path, access: str):
     stimuli, mixtures, random = objects(folder, f"MajajHong2015.{access}", 10)
-    neuroids = regions({"V4": 12, "IT": 14}, "MajajHong2015")
-    neuroids["animal"] = ["Chabo" if index % 2 else "Tito" for index in range(26)]
-    values = responses(mixtures, 26, 6, random)
+    neuroids = regions({"V4": 27, "IT": 28}, "MajajHong2015")  # more than the 25 components of the reversed fit
+    neuroids["animal"] = ["Chabo" if index % 2 else "Tito" for index in range(55)]
+    values = responses(mixtures, 55, 6, random)
     return recordings(stimuli, values, neuroids, cls=NeuronRecordingAssembly)
 
 
 def majajhong_over_time(folder: Path):
-    """Twelve bins of 20 ms: what is seen grows and fades, so that bins differ."""
-    stimuli, mixtures, random = objects(folder, "MajajHong2015.temporal.public", 6)
-    neuroids = regions({"V4": 5, "IT": 5}, "MajajHong2015.temporal")
+    """Six bins of 20 ms: what is seen grows and fades, so that bins differ."""
+    stimuli, mixtures, random = objects(folder, "MajajHong2015.temporal.public", 10)
+    neuroids = regions({"V4": 5, "IT": 5}, "MajajHong2015.temporal") | {"animal": ["Tito"] * 10}
     bins = [(start, start + 20) for start in range(0, 120, 20)]
     course = np.array([0.3, 0.6, 1.0, 1.3, 1.0, 0.7])
     values = responses(mixtures, 10, 4, random)[..., None] * course
@@ -116,7 +116,6 @@ def cadena(folder: Path):
     stimuli, mixtures = mosaics("Cadena2017", folder, images.random_mixtures(90, random), columns)
     values = responses(mixtures, 12, 4, random)
     values[::11, :, 3] = np.nan
-    values[:, 3, 5][random.random(90) < 0.1] = np.nan
     neuroids = regions({"V1": 12}, "Cadena2017")
     assembly = recordings(stimuli, values, neuroids, cls=NeuronRecordingAssembly, repetition="repetition_id")
     attributes = assembly.attrs
