@@ -24,23 +24,25 @@ class TinyNetwork(nn.Module):
     def __init__(self):
         super().__init__()
         random = torch.Generator().manual_seed(7)
+        n_colours = len(images.COLOURS)
         self.v1 = ColoursAndOrientations()
-        self.v2 = seeded_layer(nn.Conv2d(self.v1.n_channels, 32, 3, padding=1), random)
-        self.v4 = seeded_layer(nn.Conv2d(32, 40, 3, padding=1), random)
-        self.it = seeded_layer(nn.Linear(40 * 16 + 16 * self.v1.n_channels, 160), random)
-        self.readout = seeded_layer(nn.Linear(160, 64), random)
-        self.logits = nn.Linear(len(images.COLOURS), 1000, bias=False)  # last child: what Brain-Score calls logits
+        self.v2 = seeded_layer(nn.Conv2d(self.v1.n_channels, 96, 3, padding=1), random, 3, n_colours, 0.2)
+        self.v4 = seeded_layer(nn.Conv2d(96, 64, 3, padding=1), random, 2, 3, 0.1)
+        self.it = seeded_layer(nn.Linear(n_colours + 64 * 16 + 16 * self.v1.n_channels, 256), random, 6, n_colours, 3)
+        self.readout = seeded_layer(nn.Linear(256 + n_colours, 64), random)
+        self.logits = nn.Linear(n_colours, 1000, bias=False)  # last child: what Brain-Score calls logits
         log_likelihood = np.log(images.class_mixtures())
         weights = SHARPNESS * (log_likelihood - log_likelihood.mean(axis=0))
         self.logits.weight.data = torch.tensor(weights, dtype=torch.float32)
 
     def forward(self, pixels):
         v1 = self.v1(pixels)  # (n, channels, 8, 8)
-        v2 = functional.avg_pool2d(self.v2(v1), 2).relu()  # (n, 32, 4, 4)
+        v2 = functional.avg_pool2d(self.v2(v1), 2).relu()  # (n, 96, 4, 4)
         v4 = self.v4(v2).relu()
-        it = self.it(torch.cat([v4.flatten(1), functional.avg_pool2d(v1, 2).flatten(1)], dim=1))
-        self.readout(it)
-        return self.logits(self.v1.colour_shares(pixels))
+        shares = self.v1.colour_shares(pixels)
+        it = self.it(torch.cat([4 * shares, v4.flatten(1) / 4, functional.avg_pool2d(v1, 2).flatten(1)], dim=1))
+        self.readout(torch.cat([it / 400, 20 * (shares - 1 / len(images.COLOURS))], dim=1))
+        return self.logits(shares)
 
 
 class ColoursAndOrientations(nn.Module):
@@ -55,9 +57,9 @@ class ColoursAndOrientations(nn.Module):
         self.register_buffer("palette", torch.tensor(palette, dtype=torch.float32))
         self.register_buffer("gabors", self._gabors())
         self.n_channels = len(images.COLOURS) + len(self.gabors)
-        # A few channels respond far above the rest, as a metric that selects strong units wants (Coggan2024).
-        gain = torch.ones(self.n_channels)
-        gain[[1, len(images.COLOURS) + 5]] = 8.0
+        # A few units respond far above the rest, as a metric that selects strong units wants (Coggan2024).
+        gain = torch.ones(self.n_channels, 8, 8)
+        gain[: len(images.COLOURS), 3:5, 2:5] = 8.0
         self.register_buffer("gain", gain)
 
     def forward(self, pixels):
@@ -68,7 +70,7 @@ class ColoursAndOrientations(nn.Module):
         )
         simple = (simple / (0.1 + 4 * energy))[:, :, self.STRIDE_PX // 2 :: self.STRIDE_PX, self.STRIDE_PX // 2 :: 8]
         colours = functional.avg_pool2d(self._colours(pixels), self.STRIDE_PX)
-        return torch.cat([colours, simple], dim=1) * self.gain[:, None, None]
+        return torch.cat([colours, simple], dim=1) * self.gain
 
     def colour_shares(self, pixels):
         """The share of each colour in what is not the screen's grey, (n, n_colours)."""
@@ -95,10 +97,17 @@ class ColoursAndOrientations(nn.Module):
         return filters / filters.abs().sum(dim=(2, 3), keepdim=True)
 
 
-def seeded_layer(layer, random):
-    """The layer with weights from this generator, without bias: unit gain."""
+def seeded_layer(layer, random, n_strong: int = 0, n_driving: int = 0, strength: float = 0):
+    """The layer with weights of unit gain from this generator, without bias.
+
+    The first ``n_strong`` outputs respond strongly and to the first ``n_driving`` inputs only: a metric that
+    selects strong units (Coggan2024) finds some, and they know colours.
+    """
     fan_in = layer.weight[0].numel()
-    layer.weight.data = torch.randn(layer.weight.shape, generator=random) / fan_in**0.5
+    weight = torch.randn(layer.weight.shape, generator=random) / fan_in**0.5
+    weight[:n_strong] = strength * fan_in * weight[:n_strong].square() / max(n_driving, 1)
+    weight[:n_strong, n_driving:] = 0
+    layer.weight.data = weight
     layer.bias.data.zero_()
     return layer
 
@@ -120,7 +129,7 @@ def network() -> TinyNetwork:
 
 def committed(identifier: str = "stand-in-network") -> ModelCommitment:
     """The tiny network as Brain-Score's own brain model, made by Brain-Score's own wrapper and commitment."""
-    wrapper = PytorchWrapper(network(), preprocess, identifier=identifier, batch_size=32)
+    wrapper = PytorchWrapper(network(), preprocess, identifier=identifier, batch_size=16)
     return ModelCommitment(
         identifier,
         activations_model=wrapper,

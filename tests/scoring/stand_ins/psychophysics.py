@@ -67,9 +67,9 @@ def stimulus_sets() -> dict:
     for name in FERGUSON:
         table[f"Ferguson2024_{name}_training_stimuli"] = lambda folder, name=name: _searches(folder, name, "train")[0]
     for condition in MALANIA_SUBJECTS:
-        table[f"Malania2007.{condition}"] = lambda folder, condition=condition: _verniers(folder, condition, 8)
+        table[f"Malania2007.{condition}"] = lambda folder, condition=condition: _verniers(folder, condition)
         if condition != "vernier_only":
-            table[f"Malania2007.{condition}_fit"] = lambda folder, c=condition: _verniers(folder, f"{c}_fit", 15)
+            table[f"Malania2007.{condition}_fit"] = lambda folder, c=condition: _verniers(folder, f"{c}_fit")
     return table
 
 
@@ -83,13 +83,13 @@ def _objectome(folder: Path, access: str, number: int):
     names = np.repeat(OBJECTOME, number)
     difficulty = difficulties(len(names), random, 0.1, 0.7)
     typical = _typical("objectome", OBJECTOME)
-    columns = {"object_name": names, "image_label": names, "truth": names}
+    columns = {"object_name": names, "image_label": names}  # the metric itself adds the truth
     mixtures = blend(np.array([typical[name] for name in names]), difficulty, random)
     return *mosaics(f"objectome.{access}", folder, mixtures, columns), difficulty
 
 
 def rajalingham(folder: Path, access: str):
-    """Which of two objects was seen: every picture with every distractor, three times.
+    """Which of two objects was seen: every picture with every distractor, twenty times.
 
     People confuse objects whose colours are alike, more so in hard pictures.
     """
@@ -97,13 +97,13 @@ def rajalingham(folder: Path, access: str):
     random = seeded("Rajalingham2018", access)
     typical = _typical("objectome", OBJECTOME)
     rows = []
-    for index, (name, truth) in enumerate(zip(stimuli["stimulus_id"], stimuli["truth"], strict=True)):
+    for index, (name, truth) in enumerate(zip(stimuli["stimulus_id"], stimuli["image_label"], strict=True)):
         for distractor in OBJECTOME:
             if distractor == truth:
                 continue
             nearer = np.square(drawn[index] - typical[distractor]).sum() - np.square(drawn[index] - typical[truth]).sum()
-            evidence = 6 * nearer + 1.2 - difficulty[index] + random.normal(0, 0.4)
-            for _ in range(3):
+            evidence = 4 * nearer + 1.6 - 1.5 * difficulty[index] + random.normal(0, 0.2)
+            for _ in range(20):
                 chosen = truth if evidence + random.logistic(0, 0.6) > 0 else distractor
                 rows.append((name, truth, distractor, chosen))
     columns = dict(zip(("stimulus_id", "truth", "dist_obj", "choice"), map(list, zip(*rows, strict=True)), strict=True))
@@ -159,23 +159,29 @@ def malania(_folder: Path, condition: str):
     """Thresholds in seconds of arc of seven people, NaN where one was not measured."""
     random = seeded("Malania2007", condition)
     measured = MALANIA_SUBJECTS[condition]
-    typical = 22.0 if condition == "vernier_only" else 30.0
-    thresholds = typical * np.exp(random.normal(0, 0.2, size=7))
+    typical = 22.0 if condition == "vernier_only" else 34.0
+    thresholds = typical * np.exp(random.normal(0, 0.08, size=7))
     thresholds[measured:] = np.nan
     assembly = PropertyAssembly(thresholds, coords={"subject": ("subject", list(range(1, 8)))}, dims=["subject"])
     assembly.attrs["identifier"] = f"Malania2007_{condition}"
     return assembly
 
 
-def _verniers(folder: Path, name: str, number: int):
-    """Six offsets, the labels to be told apart; the larger the offset, the clearer its colours."""
+def _verniers(folder: Path, name: str):
+    """Five offsets, the labels to be told apart; the larger the offset, the clearer its colours.
+
+    Brain-Score moves the eyes ten times and then names the responses image by image, though within a batch they come
+    movement by movement. So its own score depends on the batch size, unless whole batches share a label: 16 pictures of
+    each offset make every batch size that divides 16 give the same.
+    """
     random = seeded("Malania2007", name)
-    offsets = np.repeat([10, 20, 30, 40, 50, 60], number)
-    typical = _typical("Malania2007", sorted(set(offsets)))
-    clearness = np.interp(offsets, [10, 60], [0.35, 0.9]) if "fit" not in name else np.full(len(offsets), 0.8)
-    crowding = 0.0 if "vernier" in name else 0.08
+    offsets = np.repeat([10, 20, 30, 40, 50], 16)
+    n_colours = len(images.COLOURS)
+    typical = 0.7 * np.eye(n_colours)[offsets // 10] + 0.3 / n_colours  # each offset a colour of its own
+    clearness = np.interp(offsets, [10, 50], [0.1, 0.6]) if "fit" not in name else np.full(len(offsets), 0.8)
+    crowding = 0.0 if "vernier" in name else 0.06
     difficulty = np.clip(1 - clearness + crowding + random.normal(0, 0.05, len(offsets)), 0.02, 0.95)
-    mixtures = blend(np.array([typical[offset] for offset in offsets]), difficulty, random)
+    mixtures = blend(typical, difficulty, random)
     columns = {"image_label": list(offsets), "vernier_offset_arcsec": list(offsets.astype(float))}
     return mosaics(f"Malania2007_{name}", folder, mixtures, columns)[0]
 
@@ -196,7 +202,7 @@ def lonnqvist(folder: Path, group: str):
     stimuli, _, difficulty = _lonnqvist_pictures(folder, "test", 6)
     random = seeded("Lonnqvist2024", group)
     truths = stimuli["truth"].values
-    wrong = random.random((6, len(truths))) < np.clip(0.5 * difficulty - 0.1, 0.02, 0.5)
+    wrong = random.random((6, len(truths))) < np.clip(0.6 * difficulty, 0.02, 0.5)
     given = np.where(wrong, np.where(truths == "f", "j", "f"), truths)
     return choices(stimuli, given, range(6))
 
