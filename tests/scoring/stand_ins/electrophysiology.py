@@ -138,10 +138,9 @@ def li(folder: Path):
     reliability = random.uniform(0.3, 0.95, size=n_neuroids)
     neuroids |= {"reliability": reliability + 0.03, "reliability_window": reliability}
     values = responses(mixtures, n_neuroids, 1, random, hidden=0.4, noise=0.6)
-    assembly = recordings(
+    return recordings(
         stimuli, values, neuroids, identifier="Li2026_Assembly", cls=NeuronRecordingAssembly, repetition="session"
     )
-    return assembly
 
 
 def cowley(folder: Path, session: str):
@@ -191,10 +190,10 @@ def _domain_pictures(folder: Path):
     typical = dict(zip(CATEGORIES, images.random_mixtures(len(CATEGORIES), random), strict=True))
     rows, mixtures = [], []
     for source, style in DOMAINS:
-        number = 9 if (source, style) == ("Silhouette", "original") else 6 if source == "Silhouette" else 4
+        number = 5 if source == "Silhouette" else 3  # of each object; 30 of a style are a whole test set
         for category in CATEGORIES:
             for index in range(number):
-                background = 1 + CATEGORIES.index(category) * 9 + index if source == "Silhouette" else 0
+                background = 1 + CATEGORIES.index(category) * 5 + index if source == "Silhouette" else 0
                 rows.append((source, style, category, background))
                 mixtures.append(0.5 * typical[category] + 0.5 * images.random_mixtures(1, random)[0])
     columns = dict(

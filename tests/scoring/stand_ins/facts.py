@@ -1,16 +1,16 @@
-"""Facts about every registered benchmark, from running it: python facts.py FOLDER_FOR_PICTURES [package or id ...].
+"""Facts about every registered benchmark, from running it.
+
+    python facts.py FOLDER_FOR_PICTURES [--clip] [package or id ...]
 
 Writes ``facts.json`` beside this file: what a benchmark asks of a network, and which formula makes its score of the raw
 value and the ceiling that its score object carries. Found by running Brain-Score's own code over the stand-ins.
 """
 
 import contextlib
-import hashlib
 import io
 import json
 import os
 import random
-import re
 import sys
 import time
 import warnings
@@ -22,38 +22,15 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import brainscore_vision
 import numpy as np
-import stand_ins
 import xarray as xr
 from brainscore_core.metrics import Score
+
+import stand_ins
+from stand_ins.alone import registered, seed_global_generators
+from stand_ins.formulas import FORMULAS, formula_of
 from stand_ins.watched import watched_model
 
 FACTS = Path(__file__).with_name("facts.json")
-FORMULAS = {
-    "r": lambda r, c: r,
-    "r/c": lambda r, c: r / c,
-    "r^2/c": lambda r, c: r**2 / c,
-    "(r/c)^2": lambda r, c: (r / c) ** 2,
-    "r/sqrt(c)": lambda r, c: r / np.sqrt(c),
-    "(r-1/3)/(c-1/3)": lambda r, c: (r - 1 / 3) / (c - 1 / 3),
-}
-TOLERANCE = 1e-9
-
-
-def registered() -> dict[str, str]:
-    """Every benchmark's id to its package, read from the packages' text as Brain-Score finds plugins."""
-    packages = Path(brainscore_vision.__file__).parent / "benchmarks"
-    table = {}
-    for file in sorted(packages.glob("*/__init__.py")):
-        for line in file.read_text().splitlines():
-            if found := re.match(r"\s*benchmark_registry\[['\"](.+?)['\"]\]", line):
-                table[found.group(1)] = file.parent.name
-    return table
-
-
-def seed(identifier: str) -> None:
-    number = int.from_bytes(hashlib.sha256(identifier.encode()).digest()[:4], "big")
-    random.seed(number)
-    np.random.seed(number)
 
 
 def facts_of(identifier: str, package: str) -> dict:
@@ -61,7 +38,8 @@ def facts_of(identifier: str, package: str) -> dict:
     begun = time.perf_counter()
     facts = {"id": identifier, "package": package}
     model, asked = watched_model()
-    seed(identifier)
+    seed_global_generators(identifier)
+    states = generator_states()
     try:
         benchmark = brainscore_vision.load_benchmark(identifier)
         facts |= about(benchmark)
@@ -71,14 +49,23 @@ def facts_of(identifier: str, package: str) -> dict:
         facts["refusal"] = f"{type(error).__name__}: {error}"[:300]
         return facts | asked_of(asked) | {"seconds": round(time.perf_counter() - begun, 2)}
     facts |= asked_of(asked)
+    facts["draws_from"] = [name for name, state in generator_states().items() if state != states[name]]
     facts["score"] = np.asarray(score.values).tolist()
     facts["score_dims"] = list(score.dims)
     facts["score_attrs"] = sorted(map(str, score.attrs))
     for name in ("raw", "ceiling"):
         facts[name] = shape_of(score.attrs[name]) if name in score.attrs else None
-    facts["formula"] = formula_of(score, benchmark)
+    facts["formula"] = formula_of(score, sessions_of(score, benchmark))
     facts["seconds"] = round(time.perf_counter() - begun, 2)
     return facts
+
+
+def generator_states() -> dict[str, str]:
+    """What the global generators stand at: a benchmark that changes it draws from them."""
+    return {
+        "random": repr(random.getstate()),
+        "numpy.random": repr([part if np.isscalar(part) else part.tobytes() for part in np.random.get_state()]),
+    }
 
 
 def about(benchmark) -> dict:
@@ -136,17 +123,20 @@ def metric_facts(metric, depth: int = 0) -> dict | str:
 
 def asked_of(asked: list[dict]) -> dict:
     """What the benchmark asked of the network: tasks, regions, looks and layers."""
-    looks = [{key: value for key, value in note.items() if key != "asked"} for note in asked if note["asked"] == "look_at"]
+    looks = [
+        {key: value for key, value in note.items() if key != "asked"} for note in asked if note["asked"] == "look_at"
+    ]
     tasks = list(dict.fromkeys(note["task"] for note in asked if note["asked"] == "start_task"))
     regions = list(dict.fromkeys(note["region"] for note in asked if note["asked"] == "start_recording"))
     bins = [note["time_bins"] for note in asked if note["asked"] == "start_recording"]
     layers = list(dict.fromkeys(layer for note in asked if note["asked"] == "layers" for layer in note["layers"]))
-    fitted = [note["stimuli"] for note in asked if note["asked"] == "layers"]
+    fitted = [note["stimuli"] for note in asked if note["asked"] == "layers"]  # fitting pictures are seen in no look
     return {
         "tasks": tasks or (["recording"] if regions else []),
         "recorded_regions": regions,
         "n_time_bins": sorted({len(each) for each in bins}),
         "layers_read": layers,
+        "reads": sorted({layer if layer in ("logits", "readout") else "region layer" for layer in layers}),
         "n_looks": len(looks),
         "looks": looks,
         "activation_calls": fitted,
@@ -170,84 +160,87 @@ def shape_of(value) -> dict:
     return facts
 
 
-def numbers(value):
-    """The values as float64, or None where there are none."""
-    if value is None:
-        return None
-    try:
-        return np.asarray(getattr(value, "values", value), dtype=float)
-    except (TypeError, ValueError):
-        return None
-
-
-def fitting(value, raw, ceiling, scalar: bool = True) -> dict:
-    """Formulas that give the value of raw and ceiling: name to the largest difference."""
-    matches = {}
-    for name, formula in FORMULAS.items():
-        if raw is None or (ceiling is None and name != "r"):
-            continue
-        if scalar and (np.size(raw) > 1 or np.size(ceiling if ceiling is not None else 0) > 1):
-            continue
-        with np.errstate(all="ignore"):
-            found = formula(raw, ceiling)
-        for clip, clipped in (("", found), (" clipped to [0, 1]", np.clip(found, 0, 1))):
-            if np.shape(clipped) == np.shape(value) and clip and np.array_equal(clipped, found):
-                continue
-            if np.shape(clipped) == np.shape(value) and np.nanmax(np.abs(clipped - value), initial=0) < TOLERANCE:
-                if np.isnan(clipped).any() or np.isnan(value).any():
-                    continue
-                matches[name + clip] = float(np.max(np.abs(clipped - value)))
-    return matches
-
-
-def formula_of(score, benchmark) -> dict:
-    """Which formulas reproduce the score: of the whole, of its parts, or of other things it carries."""
-    value, raw, ceiling = numbers(score), numbers(score.attrs.get("raw")), numbers(score.attrs.get("ceiling"))
-    result = {"whole": fitting(value, raw, ceiling)}
-    if value.ndim and raw is not None and ceiling is not None and value.shape == raw.shape == ceiling.shape:
-        result["elementwise"] = fitting(value, raw, ceiling, scalar=False)
-    if raw is not None and raw.size > 1 and value.ndim == 0:
-        result["mean of raw"] = float(abs(raw.mean() - value)) < TOLERANCE
-    parts = parts_of(score, benchmark)
-    for kind, triples in parts.items():
-        names = {}
-        for name, formula in FORMULAS.items():
-            each = [formula(r, c) for _, r, c in triples]
-            if abs(np.mean(each) - value) < TOLERANCE:
-                own = [abs(e - v) for e, (v, _, _) in zip(each, triples, strict=True) if v is not None]
-                names[name] = {"mean": float(abs(np.mean(each) - value)), "each": max(own) if own else None}
-        result[kind] = {"n": len(triples), "mean of": names}
-    return result
-
-
-def parts_of(score, benchmark) -> dict:
-    """Parts with (value or None, raw, ceiling): nested subject scores, splits, sessions."""
-    parts = {}
-    nested = [
-        value
-        for key, value in score.attrs.items()
-        if key not in ("raw", "ceiling") and isinstance(value, Score) and "raw" in value.attrs and "ceiling" in value.attrs
+def sessions_of(score, benchmark) -> list:
+    """Value, raw and ceiling of each session of Cowley2026, run again: its score object holds their values only."""
+    if "session_scores" not in score.attrs:
+        return []
+    model, _ = watched_model()
+    runs = [session(model) for session in benchmark._sessions]
+    return [
+        (score.attrs["session_scores"][session.identifier], float(run.attrs["raw"]), float(run.attrs["ceiling"]))
+        for session, run in zip(benchmark._sessions, runs, strict=True)
     ]
-    if nested:
-        parts["subjects"] = [
-            (float(np.mean(s.values)), float(np.mean(s.attrs["raw"])), float(np.mean(s.attrs["ceiling"]))) for s in nested
-        ]
-    raw, ceiling = score.attrs.get("raw"), score.attrs.get("ceiling")
-    inner, outer = getattr(raw, "attrs", {}).get("raw"), getattr(ceiling, "attrs", {}).get("raw")
-    if isinstance(inner, xr.DataArray) and isinstance(outer, xr.DataArray) and inner.dims == outer.dims == ("split",):
-        parts["splits"] = [(None, float(r), float(c)) for r, c in zip(inner.values, outer.values, strict=True)]
-    if "session_scores" in score.attrs:  # the object holds no raw values of its sessions: run them again
+
+
+def save(kept: dict) -> None:
+    """Write the facts, one benchmark a line."""
+    lines = [f"{json.dumps(identifier)}: {json.dumps(facts)}" for identifier, facts in sorted(kept.items())]
+    FACTS.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+def with_ceiling(benchmark, ceiling) -> None:
+    """Make the benchmark use this ceiling, in the way in which its class reaches for its own."""
+    name = type(benchmark).__name__
+    if name == "_Baker2022AccuracyDelta":
+        benchmark._ceiling = lambda _assembly: ceiling
+    elif name == "_Ferguson2024ValueDelta":
+        benchmark._ceiling = ceiling
+    elif name in ("Coggan2024_fMRI_Benchmark", "PropertiesBenchmark") or name.startswith("Coggan2024_behavior"):
+        benchmark._ceiling_func = lambda _data: ceiling
+    elif name == "_Bracci2019RSA":
+        benchmark._get_human_ceiling = lambda _assembly: float(ceiling)
+    elif name == "_MultiSubjectCKABenchmark":
+        benchmark._compute_ceiling = lambda: ceiling
+    else:
+        benchmark.__class__ = type(name, (type(benchmark),), {"ceiling": property(lambda _self: ceiling)})
+
+
+def clip_facts(identifier: str, facts: dict) -> dict | None:
+    """Run again with ceilings that take the formula above 1 and below 0: does the score follow it?"""
+    formulas = [name for name in facts["formula"]["whole"] if not name.endswith("]")]
+    if not formulas or facts["ceiling"] is None or "value" not in (facts["raw"] or {}):
+        return None
+    raw, found = facts["raw"]["value"], {}
+    formula = FORMULAS[formulas[0]]
+    grid = [sign * size for size in np.geomspace(1e-3, 10, 60) for sign in (1, -1)]
+    for side, reached in (("above 1", lambda value: 1.5 < value < 50), ("below 0", lambda value: -50 < value < -0.5)):
+        ceiling = next((c for c in grid if reached(formula(raw, c))), None)
+        if ceiling is None:
+            continue
         model, _ = watched_model()
-        runs = [session(model) for session in benchmark._sessions]
-        parts["sessions, run again"] = [
-            (score.attrs["session_scores"][session.identifier], float(run.attrs["raw"]), float(run.attrs["ceiling"]))
-            for session, run in zip(benchmark._sessions, runs, strict=True)
-        ]
-    return parts
+        seed_global_generators(identifier)
+        benchmark = brainscore_vision.load_benchmark(identifier)
+        fake = Score(ceiling)
+        fake.attrs |= {"raw": Score(ceiling), "error": 0.0}
+        with_ceiling(benchmark, fake)
+        try:
+            value = float(benchmark(model))
+        except Exception as error:  # noqa: BLE001 - a fact about the benchmark
+            found[side] = f"{type(error).__name__}: {error}"[:200]
+            continue
+        unclipped = float(formula(raw, ceiling))
+        found[side] = {"ceiling": float(ceiling), "formula gives": unclipped, "score": value}
+        found[side]["clipped"] = abs(value - unclipped) > 1e-6
+    return found
+
+
+def add_clips(folder: Path, wanted: list[str]) -> None:
+    """Write to the facts of one id of each class whether its score is clipped."""
+    kept, seen = json.loads(FACTS.read_text()), set()
+    with stand_ins.installed(folder):
+        for identifier, facts in kept.items():
+            if "refusal" in facts or facts["class"] in seen or wanted and facts["package"] not in wanted:
+                continue
+            with contextlib.redirect_stdout(io.StringIO()):
+                found = clip_facts(identifier, facts)
+            if found is not None:
+                seen.add(facts["class"])
+                facts["clip"] = found
+                sys.stderr.write(f"{facts['class']} {json.dumps(found)}\n")
+    save(kept)
 
 
 def main(folder: Path, wanted: list[str]) -> None:
-    warnings.simplefilter("ignore")
     kept = json.loads(FACTS.read_text()) if FACTS.exists() else {}
     with stand_ins.installed(folder):
         for identifier, package in registered().items():
@@ -259,8 +252,13 @@ def main(folder: Path, wanted: list[str]) -> None:
                 f"{identifier} {kept[identifier].get('score', kept[identifier].get('refusal'))} "
                 f"{json.dumps(kept[identifier].get('formula'))} {kept[identifier]['seconds']} s\n"
             )
-            FACTS.write_text(json.dumps(dict(sorted(kept.items())), indent=1) + "\n")
+            save(kept)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    warnings.simplefilter("ignore")
+    chosen = sys.argv[2:]
+    if "--clip" in chosen:
+        add_clips(Path(sys.argv[1]), [word for word in chosen if word != "--clip"])
+    else:
+        main(Path(sys.argv[1]), chosen)

@@ -5,6 +5,7 @@ a network sees it (a smaller picture on a grey screen, or a larger one cropped),
 planted in the mixture can be found again by a network that counts colours.
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -96,8 +97,10 @@ def grating(
 
 
 def write(pixels: np.ndarray, path: Path) -> Path:
-    """Write a PNG once: a file that is there is left alone."""
+    """Write a PNG once: a file that is there is left alone, and none is ever seen half written."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(path)
+        part = path.with_name(f"{path.stem}.{os.getpid()}.part.png")
+        Image.fromarray(pixels).save(part)
+        part.replace(path)
     return path

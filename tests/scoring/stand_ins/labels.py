@@ -14,9 +14,24 @@ from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from . import images
 from .assemblies import choices, mosaics, seeded, stimulus_set
 
-GEIRHOS_LABELS = (
-    "airplane bear bicycle bird boat bottle car cat chair clock dog elephant keyboard knife oven truck".split()
-)
+GEIRHOS_LABELS = [
+    "airplane",
+    "bear",
+    "bicycle",
+    "bird",
+    "boat",
+    "bottle",
+    "car",
+    "cat",
+    "chair",
+    "clock",
+    "dog",
+    "elephant",
+    "keyboard",
+    "knife",
+    "oven",
+    "truck",
+]
 GEIRHOS_CONDITIONS = {  # two that are kept, and all that the benchmark leaves out
     "colour": ["bw", "cr"],
     "contrast": ["c10", "c30", "c100", "c03", "c01"],
@@ -36,15 +51,34 @@ GEIRHOS_CONDITIONS = {  # two that are kept, and all that the benchmark leaves o
     "stylized": ["0"],
     "uniform-noise": [0.03, 0.1, 0.0, 0.6, 0.9],
 }
-SCIALOM_LABELS = (
-    "Banana Beanie Binoculars Boot Bowl Cup Glasses Lamp Pan".split() + ["Sewing machine", "Shovel", "Truck"]
-)
+SCIALOM_LABELS = ["Banana", "Beanie", "Binoculars", "Boot", "Bowl", "Cup", "Glasses", "Lamp", "Pan"] + [
+    "Sewing machine",
+    "Shovel",
+    "Truck",
+]
 SCIALOM_ELEMENTS = (12, 16, 21, 27, 35, 46, 59, 77, 100)
 SCIALOM_SETS = ["rgb", "contours"] + [f"{kind}-{n}" for kind in ("phosphenes", "segments") for n in SCIALOM_ELEMENTS]
 KATO_SETS = ("Ori", "Fil", "Lin", "SilTex", "Sil", "Tex", "LinFil", "Sparse", "Dense")
-KATO_LABELS = "corn bird fish spider hammer clock turtle bear chair car frog banana mushroom dog airplane guitar".split()
+KATO_LABELS = [
+    "corn",
+    "bird",
+    "fish",
+    "spider",
+    "hammer",
+    "clock",
+    "turtle",
+    "bear",
+    "chair",
+    "car",
+    "frog",
+    "banana",
+    "mushroom",
+    "dog",
+    "airplane",
+    "guitar",
+]
 BMD_SETS = ("texture_1", "texture_2", "dotted_1", "dotted_2")
-BAKER_LABELS = "bear bunny cat elephant frog lizard tiger turtle wolf".split()
+BAKER_LABELS = ["bear", "bunny", "cat", "elephant", "frog", "lizard", "tiger", "turtle", "wolf"]
 IMAGENET_C = {
     "noise": ("gaussian_noise", "shot_noise", "impulse_noise"),
     "blur": ("glass_blur", "motion_blur", "zoom_blur", "defocus_blur"),
@@ -103,10 +137,12 @@ def blend(typical: np.ndarray, difficulty: np.ndarray, random: np.random.Generat
     return (1 - difficulty[:, None]) * typical + difficulty[:, None] * other
 
 
-def answers(truths, difficulty: np.ndarray, labels, n_subjects: int, random, threshold: float = 0.5) -> np.ndarray:
+def answers(
+    truths, difficulty: np.ndarray, labels, n_subjects: int, random, threshold: float = 0.5, hidden: float = 0.15
+) -> np.ndarray:
     """What people call pictures: beyond a difficulty, another label. Of shape (n_subjects, n_pictures)."""
     truths, labels = np.asarray(truths), np.asarray(labels)
-    for_people = difficulty + random.normal(0, 0.15, size=len(truths))  # hard in a way that no colour shows
+    for_people = difficulty + random.normal(0, hidden, size=len(truths))  # hard in a way that no colour shows
     wrong = for_people + random.normal(0, 0.1, size=(n_subjects, len(truths))) > threshold
     others = labels[random.integers(len(labels), size=wrong.shape)]
     return np.where(wrong, others, truths)
@@ -136,7 +172,7 @@ def geirhos(folder: Path, name: str, conditions):
     identifier = f"Geirhos2021_{name}"
     columns["stimulus_id"] = columns["image_id"] = [f"{name}_{index:04d}" for index in range(len(truths))]
     stimuli, _ = mosaics(identifier, folder, mixtures, columns)
-    given = answers(truths, difficulty, GEIRHOS_LABELS, 4, random)
+    given = answers(truths, difficulty, GEIRHOS_LABELS, 4, random, hidden=0.05)
     return choices(stimuli, given, [f"subject-{n:02d}" for n in range(1, 5)], {"choice": given})
 
 

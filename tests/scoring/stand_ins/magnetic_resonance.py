@@ -25,12 +25,9 @@ def datasets() -> dict:
     """Identifier of a data set to the function that builds it, given the folder for its pictures."""
     table = {"Bracci2019": bracci, "Coggan2024_fMRI": coggan}
     for prefix, subjects in ALLEN.items():
-        _add_split(table, prefix, lambda folder, p=prefix, s=subjects: both_splits(folder, p, s, AREAS, "nc_testset", 30))
-    _add_split(
-        table, "Hebart2023_fmri", lambda folder: both_splits(folder, "Hebart2023_fmri", (1, 2, 3), AREAS, "nc_testset", 30)
-    )
-    monkeys, areas = ("monkeyF", "monkeyN"), ("V1", "V4", "IT")
-    _add_split(table, "Papale2025", lambda folder: both_splits(folder, "Papale2025", monkeys, areas, "reliability", 0.3))
+        _add_split(table, prefix, lambda folder, p=prefix, s=subjects: both_splits(folder, p, s, AREAS))
+    _add_split(table, "Hebart2023_fmri", lambda folder: both_splits(folder, "Hebart2023_fmri", (1, 2, 3), AREAS))
+    _add_split(table, "Papale2025", papale)
     _add_split(table, "Gifford2022", gifford)
     for subject in LAION_SUBJECTS:
         for prefix in ("Zerbe2026_fmri", "Zerbe2026_fmri_persubject"):
@@ -51,7 +48,7 @@ def _add_split(table, prefix, build):
         table[f"{prefix}_{side}"] = lambda folder, index=index: build(folder)[index]
 
 
-def both_splits(folder: Path, prefix: str, subjects, areas, reliability: str, threshold: float):
+def both_splits(folder: Path, prefix: str, subjects, areas, reliability: str = "nc_testset", threshold: float = 30):
     """Train pictures shown once, test pictures three times, to the same neuroids of all subjects.
 
     A quarter of the neuroids lies below the threshold of the benchmark's own filter.
@@ -81,8 +78,13 @@ def both_splits(folder: Path, prefix: str, subjects, areas, reliability: str, th
     return train, test
 
 
+def papale(folder: Path):
+    """Multi-unit activity of two monkeys, which comes in the same form."""
+    return both_splits(folder, "Papale2025", ("monkeyF", "monkeyN"), ("V1", "V4", "IT"), "reliability", 0.3)
+
+
 def gifford(folder: Path):
-    """EEG of three people at one electrode, 100 samples a second, of which the benchmark takes 60 from stimulus onset."""
+    """EEG of three people at one electrode, 100 samples a second; the benchmark takes 60 from stimulus onset."""
     random = seeded("Gifford2022")
     neuroids = {"subject": [1, 2, 3], "neuroid_id": [1, 2, 3], "channel": ["Oz", "O1", "O2"]}
     starts = np.round(np.arange(-0.05, 0.65, 0.01), 2)
@@ -120,11 +122,16 @@ def laion(folder: Path, prefix: str, subject: str):
     neuroids |= {"nc_4rep": nc - 10, "nc_12rep": nc, "nc_allrep": nc + 5}
     stimuli = everything[mine]
     stimuli.stimulus_paths, stimuli.identifier = everything.stimulus_paths, everything.identifier
-    # All subjects share half of what they respond to, so that there is a ceiling between subjects.
-    shared = responses(mixtures, len(areas), 1, seeded("Zerbe2026", "common"), hidden=0.3, noise=0.0)[mine]
+    # All subjects share most of what they respond to, part of it in no colour: a ceiling between subjects.
+    shared = responses(mixtures, len(areas), 1, seeded("Zerbe2026", "common"), hidden=0.9, noise=0.0)[mine]
     own = responses(mixtures[mine], len(areas), 4, random, noise=0.8)
-    assembly = recordings(stimuli[["stimulus_id"]], 0.6 * shared + 0.6 * own, neuroids, cls=NeuroidAssembly,
-                          identifier=f"{prefix}_full_{subject}")
+    assembly = recordings(
+        stimuli[["stimulus_id"]],
+        0.8 * shared + 0.4 * own,
+        neuroids,
+        cls=NeuroidAssembly,
+        identifier=f"{prefix}_full_{subject}",
+    )
     attributes = assembly.attrs
     coordinates = {name: ("presentation", assembly[name].values) for name in ("stimulus_id", "repetition")}
     coordinates["subject_id_pres"] = ("presentation", [subject] * assembly.sizes["presentation"])
@@ -153,7 +160,7 @@ def split_masks(trials: pd.DataFrame, split: str, pool: str = "shared", ood_type
 
 
 def bracci(folder: Path):
-    """Voxels of five people in three regions; a voxel's number means the same in all, as the benchmark averages them."""
+    """Voxels of five people in three regions; a voxel's number means the same in all: the benchmark averages them."""
     random = seeded("Bracci2019")
     groups, kinds, exemplars = ("animal", "lookalike", "object"), ("bear", "cow", "fish", "bird"), range(3)
     rows = [(group, kind, exemplar) for group in groups for kind in kinds for exemplar in exemplars]

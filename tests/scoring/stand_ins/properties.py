@@ -109,7 +109,7 @@ def stimulus_sets() -> dict:
 
 
 def properties(folder: Path, name: str):
-    """Values of each property over neurons: a broad hump between the outermost bins, a few NaN where Brain-Score has."""
+    """Values of each property over neurons: a broad hump between the outermost edges of the bins."""
     stimuli_name, n_neuroids, ranges = PROPERTIES[name]
     random = seeded(name)
     columns, attributes = [], {"number_of_trials": 10}

@@ -12,9 +12,22 @@ from .electrophysiology import OBJECTS
 from .labels import blend, difficulties
 
 OBJECTOME = tuple(f"objectome_{index:02d}" for index in range(24))
-FERGUSON = (
-    "circle_line color convergence eighth gray_easy gray_hard half juncture lle llh quarter round_f round_v tilted_line"
-).split()
+FERGUSON = [
+    "circle_line",
+    "color",
+    "convergence",
+    "eighth",
+    "gray_easy",
+    "gray_hard",
+    "half",
+    "juncture",
+    "lle",
+    "llh",
+    "quarter",
+    "round_f",
+    "round_v",
+    "tilted_line",
+]
 MALANIA_SUBJECTS = {  # condition: how many were measured
     "short2": 6,
     "short4": 5,
@@ -101,7 +114,9 @@ def rajalingham(folder: Path, access: str):
         for distractor in OBJECTOME:
             if distractor == truth:
                 continue
-            nearer = np.square(drawn[index] - typical[distractor]).sum() - np.square(drawn[index] - typical[truth]).sum()
+            nearer = (
+                np.square(drawn[index] - typical[distractor]).sum() - np.square(drawn[index] - typical[truth]).sum()
+            )
             evidence = 4 * nearer + 1.6 - 1.5 * difficulty[index] + random.normal(0, 0.2)
             for _ in range(20):
                 chosen = truth if evidence + random.logistic(0, 0.6) > 0 else distractor
@@ -109,7 +124,9 @@ def rajalingham(folder: Path, access: str):
     columns = dict(zip(("stimulus_id", "truth", "dist_obj", "choice"), map(list, zip(*rows, strict=True)), strict=True))
     columns["sample_obj"] = columns["truth"]
     assembly = BehavioralAssembly(
-        columns["choice"], coords={name: ("presentation", column) for name, column in columns.items()}, dims=["presentation"]
+        columns["choice"],
+        coords={name: ("presentation", column) for name, column in columns.items()},
+        dims=["presentation"],
     )
     return with_stimuli(assembly, stimuli, f"dicarlo.Rajalingham2018.{access}")
 
@@ -254,7 +271,9 @@ def coggan_fitting(folder: Path):
     random = seeded("Coggan2024_behavior_fitting")
     labels = np.repeat(OBJECTS, 12)
     typical = _typical("Coggan2024_behavior", OBJECTS)
-    mixtures = blend(np.array([typical[label] for label in labels]), difficulties(len(labels), random, 0.1, 0.4), random)
+    mixtures = blend(
+        np.array([typical[label] for label in labels]), difficulties(len(labels), random, 0.1, 0.4), random
+    )
     return mosaics("Coggan2024_behavior_fitting", folder, mixtures, {"image_label": labels})[0]
 
 

@@ -20,7 +20,9 @@ def watched_model():
 
     def noted_recording(region, time_bins):
         bins = [getattr(bin_, "tolist", lambda bin_=bin_: bin_)() for bin_ in time_bins]
-        asked.append({"asked": "start_recording", "region": str(region), "time_bins": [list(map(float, bin_)) for bin_ in bins]})
+        asked.append(
+            {"asked": "start_recording", "region": str(region), "time_bins": [list(map(float, bin_)) for bin_ in bins]}
+        )
         return start_recording(region, time_bins)
 
     def noted_look(stimuli, number_of_trials=1, **kwargs):
