@@ -175,7 +175,9 @@ def sessions_of(score, benchmark) -> list:
 def save(kept: dict) -> None:
     """Write the facts, one benchmark a line."""
     lines = [f"{json.dumps(identifier)}: {json.dumps(facts)}" for identifier, facts in sorted(kept.items())]
-    FACTS.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    part = FACTS.with_suffix(".part")
+    part.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    part.replace(FACTS)
 
 
 def with_ceiling(benchmark, ceiling) -> None:
