@@ -216,11 +216,12 @@ def clip_facts(identifier: str, facts: dict) -> dict | None:
         fake.attrs |= {"raw": Score(ceiling), "error": 0.0}
         with_ceiling(benchmark, fake)
         try:
-            value = float(benchmark(model))
+            score = benchmark(model)
         except Exception as error:  # noqa: BLE001 - a fact about the benchmark
             found[side] = f"{type(error).__name__}: {error}"[:200]
             continue
-        unclipped = float(formula(raw, ceiling))
+        # The raw value of this run: Cadena2017 orders its pictures by a set of words, anew in each process.
+        value, unclipped = float(score), float(formula(float(score.attrs["raw"]), ceiling))
         found[side] = {"ceiling": float(ceiling), "formula gives": unclipped, "score": value}
         found[side]["clipped"] = abs(value - unclipped) > 1e-6
     return found
