@@ -1,0 +1,110 @@
+"""Every registered benchmark runs without a connection, over stand-ins for its stored data.
+
+One id of each class runs by default, all of them under the marker `slow`.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FACTS = json.loads(Path(__file__).with_name("stand_ins").joinpath("facts.json").read_text())
+
+# What Brain-Score itself cannot score here: id to (exception, what it says).
+REFUSED = {
+    "Cadena2017-mask": (ModuleNotFoundError, "tensorflow"),  # mask regression is written in TensorFlow
+    # The metric walks over the names of a dict of human thresholds instead of over the thresholds.
+    "Malania2007.vernieracuity-threshold": (TypeError, "ufunc 'subtract'"),
+}
+# Object solution times of a network whose responses do not change over time are undefined.
+UNDEFINED = {"Kar2019-ost"}
+# Ids whose data no stand-in replaces, with the reason.
+WITHOUT_STAND_IN: dict[str, str] = {}
+
+CHANCE = {  # of accuracies, by package and kind; elsewhere a score without information is 0
+    "Geirhos2021": 1 / 16,
+    "Hermann2020cueconflict-shape_match": 1 / 16,
+    "Hermann2020cueconflict-shape_bias": 1 / 2,
+    "Igustibagus2024.IT_readout-accuracy": 1 / 2,
+    "Lonnqvist2024_EngineeringAccuracy": 1 / 2,
+    "ImageNet": 1 / 1000,
+    "ObjectNet": 1 / 1000,
+    "Scialom2024": 1 / 12,
+}
+
+
+def chance(identifier: str) -> float:
+    if identifier.startswith(("Geirhos2021", "Scialom2024")) and not identifier.endswith(
+        ("top1", "EngineeringAccuracy")
+    ):
+        return 0.0
+    return next((value for start, value in CHANCE.items() if identifier.startswith(start)), 0.0)
+
+
+def kind(identifier: str) -> tuple:
+    """What makes two benchmarks run through the same code: package, class, child's class, metric and regression."""
+    facts = FACTS[identifier]
+    metrics = [metric for metric in facts.get("metric", {}).values() if isinstance(metric, dict)]
+    code = [json.dumps(metric.get("regression", metric["class"])) for metric in metrics]
+    return facts["package"].removesuffix("_surface"), facts.get("class"), facts.get("child_class"), *code
+
+
+def fastest_of_each_kind() -> set[str]:
+    chosen = {}
+    for identifier in sorted(FACTS, key=lambda identifier: FACTS[identifier]["seconds"]):
+        chosen.setdefault(kind(identifier), identifier)
+    return set(chosen.values())
+
+
+# A thousand fits and the merging of their scores take minutes.
+BY_DEFAULT = fastest_of_each_kind() - {"Igustibagus2024.IT_readout-accuracy"}
+IDENTIFIERS = [
+    pytest.param(identifier, marks=[] if identifier in BY_DEFAULT else pytest.mark.slow) for identifier in sorted(FACTS)
+]
+
+
+def test_facts_are_known_of_every_registered_benchmark(stand_ins):
+    from stand_ins.alone import registered
+
+    assert {identifier: facts["package"] for identifier, facts in FACTS.items()} == registered()
+    assert len(WITHOUT_STAND_IN) <= 15
+
+
+@pytest.mark.parametrize("identifier", IDENTIFIERS)
+def test_brainscore_alone_scores_the_stand_in(identifier, stand_ins):
+    """A score neither 0, 1 nor chance, by the formula that is written down for its class; or the refusal."""
+    from stand_ins.alone import brainscore_alone
+    from stand_ins.formulas import formula_of, names
+
+    if identifier in REFUSED:
+        error, said = REFUSED[identifier]
+        with pytest.raises(error, match=said):
+            brainscore_alone(identifier)
+        return
+    score = brainscore_alone(identifier)
+    if identifier in UNDEFINED:
+        assert np.isnan(score.item())
+        return
+    # The second number of this one is its error.
+    values = score.sel(aggregation="center") if "aggregation" in score.coords else score
+    for value in np.atleast_1d(values.values):
+        assert math.isfinite(value)
+        assert 0 < value < 1
+        assert abs(value - chance(identifier)) > 0.01
+    assert names(formula_of(score)) == names(FACTS[identifier]["formula"])
+
+
+@pytest.mark.parametrize("identifier", ["Marques2020_DeValois1982-pref_or", "Maniquet2024-confusion_similarity"])
+def test_the_same_seeds_give_the_same_score(identifier, stand_ins):
+    from stand_ins.alone import brainscore_alone
+
+    assert brainscore_alone(identifier).item() == brainscore_alone(identifier).item()
+
+
+def test_a_data_set_without_a_stand_in_is_refused_not_fetched(stand_ins):
+    import brainscore_vision
+
+    with pytest.raises(LookupError, match="no stand-in for the data set 'Kuzovkin2018'"):
+        brainscore_vision.data_registry["Kuzovkin2018"]
