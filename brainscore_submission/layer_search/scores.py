@@ -7,11 +7,9 @@ import datetime
 import hashlib
 import json
 import logging
-import os
 import re
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +24,7 @@ from ..plugin.errors import UserError
 from ..plugin.files import write_whole
 from ..plugin.hooks import LOGITS
 from ..scoring.fast_metrics import Job
-from ..scoring.recorded_model import Recorded, RecordedActivations, rehearse
+from ..scoring.recorded_model import Recorded, RecordedActivations, nothing_kept, rehearse
 from ..scoring.records import Predictivity, Record, set_aside_older
 from ..scoring.score import describe_record, score_job
 from ..scoring.sidecar import RecordError
@@ -140,27 +138,13 @@ def requests_of(job: Job, model: Model, layer: str) -> list[Request]:
     if job.form != "features":
         return rehearse(job.benchmark, model.commit, job.form, recorded)
     candidate = model.commit(RecordedActivations(model.cache_identifier, job.form, recorded))
-    with _nothing_kept(), warnings.catch_warnings(action="ignore"):  # of a readout fitted to noise
+    with nothing_kept(), warnings.catch_warnings(action="ignore"):  # of a readout fitted to noise
         job.benchmark(candidate)
     return asked
 
 
 def _noise(request: Request, n_features: int = 5) -> np.ndarray:
     return np.random.default_rng(0).normal(size=(len(request.hashes), n_features)).astype(np.float32)
-
-
-@contextmanager
-def _nothing_kept() -> Iterator[None]:
-    """Brain-Score keeps what some benchmarks (Marques2020) compute of a model: not of noise."""
-    before = os.environ.get("RESULTCACHING_DISABLE")
-    os.environ["RESULTCACHING_DISABLE"] = "1"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["RESULTCACHING_DISABLE"]
-        else:
-            os.environ["RESULTCACHING_DISABLE"] = before
 
 
 class LayerScorer:
@@ -224,7 +208,7 @@ class LayerScorer:
             grams = {key: np.cov(_noise(r, 2 * len(r.hashes))) for key, r in zip(noise, requests, strict=True)}
             recording = Recording(grams=grams)
         _ = getattr(self.job.benchmark, "ceiling", None)
-        with _nothing_kept(), warnings.catch_warnings(action="ignore"):
+        with nothing_kept(), warnings.catch_warnings(action="ignore"):
             return self._score(candidate, recording, None).record.seconds["scoring"]
 
     def _score(self, candidate: Candidate, recording: Recording, sketch: Sketch | None) -> LayerScore:

@@ -6,38 +6,31 @@ The benchmark object, its assembly, its splits, its ceiling and its formula stay
 from __future__ import annotations
 
 import copy
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.stats
 import sklearn.cross_decomposition
-import sklearn.linear_model
 from brainscore_core.metrics import Score
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly, walk_coords
 from brainscore_vision.metric_helpers.transformations import apply_aggregate
-from brainscore_vision.metrics.regression_correlation.metric import (
-    CrossRegressedCorrelation,
-    DualRidgeCVRegression,
-    DualRidgeRegression,
-)
+from brainscore_vision.metric_helpers.xarray_utils import XarrayCorrelation
+from brainscore_vision.metrics.regression_correlation.metric import CrossRegressedCorrelation
 
 from ..engine.pls import Predictivity, cross_validate
 from ..plugin.errors import UserError, suggest
+from . import gram_ridge
+from .i2n import with_array_i2n
 
 ENGINES = {
-    "gram": "our PLS from the Gram matrix; other metrics that depend on it only get the surrogate (default)",
+    "gram": "our PLS and ridge from the Gram matrix; CKA gets a surrogate of it, the rest the features (default)",
     "converged": "as gram, each component iterated to convergence: PLS by the book, not Brain-Score's number",
     "surrogate": "Brain-Score's own metric on n_stimuli columns with the same Gram matrix",
     "brainscore": "Brain-Score's own code throughout, on raw activations: the reference",
 }
-
-# Fits that depend on the features X only through X Xᵀ. All centre X themselves; none may standardise it.
-_INVARIANT = (
-    sklearn.linear_model.Ridge,
-    sklearn.linear_model.RidgeCV,
-    DualRidgeRegression,
-    DualRidgeCVRegression,
-)
 
 
 def require_engine(engine: str) -> str:
@@ -54,11 +47,14 @@ class Job:
     Parameters
     ----------
     identifier : that it is loaded by
-    area : of `AREAS_AND_BEHAVIOR`
+    area : of `AREAS_AND_BEHAVIOR`, or "engineering"
     benchmark : Brain-Score benchmark, a shallow copy where its metric was replaced
     form : what its activations may be: "gram", "surrogate" or "features" (see `recorded_model.FORMS`)
     engine : the engine that will really run: metrics that are no function of the Gram matrix get raw activations
-    metric : the replacement, or None
+    metric : the replacement, where there is one that keeps its predictions
+    calls : how often it asks for activations
+    reference : whether nothing of Brain-Score's code is to be replaced
+    parts : what makes the benchmarks it is a mean over (subjects, sessions), each of which asks `calls` times
     """
 
     identifier: str
@@ -67,22 +63,66 @@ class Job:
     form: str
     engine: str
     metric: GramPredictivity | None = None
+    calls: int = 1
+    reference: bool = False
+    parts: tuple[Callable[[], Any], ...] = ()
 
 
-def make_job(identifier: str, area: str, benchmark: Any, engine: str, device: str = "cpu") -> Job:
+def make_job(
+    identifier: str, area: str, benchmark: Any, engine: str, device: str = "cpu", calls: int | None = None
+) -> Job:
     """Choose what a benchmark gets to see under an engine.
 
-    Examples of what comes out under "gram": PLS gets the Gram matrix and our PLS, ridge the surrogate, and
-    everything else (the behavioural readout standardises its features) the raw activations.
+    Examples of what comes out under "gram": PLS gets the Gram matrix and our PLS, ridge the Gram matrix and our ridge,
+    CKA the surrogate, and everything else (the behavioural readout standardises its features) the raw activations.
+
+    Parameters
+    ----------
+    calls : how often it asks for activations; None: once, and twice where it is taught a task first
     """
+    calls = calls or (2 if hasattr(benchmark, "_fitting_stimuli") else 1)
+    if engine == "brainscore":
+        return Job(identifier, area, benchmark, "features", "brainscore", calls=calls, reference=True)
+    made = functools.partial(Job, identifier, area, calls=calls)
+    if hasattr(benchmark, "_sessions"):
+        sessions = [make_job(identifier, area, session, engine, device) for session in benchmark._sessions]
+        if {job.form for job in sessions} == {"gram"}:
+            fast = copy.copy(benchmark)
+            fast._sessions = [job.benchmark for job in sessions]
+            parts = tuple(lambda one=one: one for one in fast._sessions)
+            return made(fast, "gram", engine, calls=1, parts=parts)
+    if hasattr(benchmark, "_factory") and hasattr(benchmark, "_subjects"):
+        return _of_subjects(made, benchmark, engine, device, calls)
     metric = getattr(benchmark, "_similarity_metric", None)
-    if engine == "brainscore" or not _depends_on_gram_only(metric):
-        return Job(identifier, area, benchmark, "features", "brainscore")
     if engine in ("gram", "converged") and _is_pls(metric):
-        benchmark = copy.copy(benchmark)
-        benchmark._similarity_metric = GramPredictivity(metric, device, converged=engine == "converged")
-        return Job(identifier, area, benchmark, "gram", engine, benchmark._similarity_metric)
-    return Job(identifier, area, benchmark, "surrogate", "surrogate")
+        fast = copy.copy(benchmark)
+        fast._similarity_metric = GramPredictivity(metric, device, converged=engine == "converged")
+        return made(fast, "gram", engine, fast._similarity_metric)
+    if engine in ("gram", "converged") and gram_ridge.covers(metric):
+        fast = copy.copy(benchmark)
+        fast._similarity_metric = gram_ridge.with_gram_ridge(metric, device)
+        return made(fast, "gram", "gram")
+    if _is_pls(metric) or gram_ridge.covers(metric):
+        return made(benchmark, "surrogate", "surrogate")
+    return made(with_array_i2n(benchmark), "features", "brainscore")
+
+
+def _of_subjects(made: Callable[..., Job], benchmark: Any, engine: str, device: str, calls: int) -> Job:
+    """A benchmark that makes another one for each subject: each is made ready when it is made."""
+    make, subjects = benchmark._factory, benchmark._subjects
+    each = calls // len(subjects) or 1
+    first = make_job("", "", make(subjects[0]), engine, device, each)
+    form, engine_used = first.form, first.engine
+    if type(benchmark).__name__ in DEPENDS_ON_GRAM_ONLY:
+        form, engine_used = "surrogate", "surrogate"
+    fast = copy.copy(benchmark)
+    fast._factory = lambda subject: make_job("", "", make(subject), engine, device, each).benchmark
+    parts = tuple(functools.partial(make, subject) for subject in subjects)
+    return made(fast, form, engine_used, calls=each, parts=parts)
+
+
+# Benchmarks whose own metric is computed on a surrogate of the features: CKA depends on inner products only.
+DEPENDS_ON_GRAM_ONLY = ("_MultiSubjectCKABenchmark",)
 
 
 class GramPredictivity:
@@ -140,17 +180,18 @@ class GramPredictivity:
 
 
 def _is_pls(metric: Any) -> bool:
-    return isinstance(metric.regression._regression, sklearn.cross_decomposition.PLSRegression)
+    """Whether a metric is Brain-Score's PLS predictivity, with nothing changed that `GramPredictivity` does not honour.
 
-
-def _depends_on_gram_only(metric: Any) -> bool:
-    # Exactly this class: a subclass (reverse predictivity, for one) may do anything else.
+    Exactly these classes: a subclass (reverse predictivity, for one) may do anything else.
+    """
     if type(metric) is not CrossRegressedCorrelation or metric.cross_validation._preprocess_indices is not None:
         return False
     regression = getattr(metric.regression, "_regression", None)
-    if isinstance(regression, sklearn.cross_decomposition.PLSRegression):
-        return not regression.scale
-    return isinstance(regression, _INVARIANT)
+    if type(regression) is not sklearn.cross_decomposition.PLSRegression or regression.scale:
+        return False
+    correlation = metric.correlation
+    pearson = type(correlation) is XarrayCorrelation and correlation._correlation is scipy.stats.pearsonr
+    return pearson and metric.cross_validation._split_coord == "stimulus_id"
 
 
 def _require_responses(target: NeuroidAssembly) -> None:

@@ -7,18 +7,25 @@ come from differs: from one recording for all benchmarks, as features, as a Gram
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
-from brainscore_vision.model_interface import BrainModel
 
 from ..engine.gram import surrogate
 from ..engine.images import Recording, Request, Stimulus, read_stimuli
 from ..plugin.errors import UserError
+from ..plugin.hooks import LOGITS
+
+logger = logging.getLogger(__name__)
+
+N_CLASSES = 1000  # of the class output that Brain-Score's label tasks read
 
 FORMS = ("gram", "surrogate", "features")
 """What stands in for a layer's features: the rows of its Gram matrix, n_stimuli columns with the same Gram matrix,
@@ -54,6 +61,10 @@ class Recorded:
             self.recording.update(self._record([request]))
 
 
+class NeedsVariance(Exception):  # noqa: N818  (a signal, not an error)
+    """A benchmark asks for activations that differ from trial to trial, which a recording does not hold."""
+
+
 class RecordedActivations:
     """Activations model over a recording.
 
@@ -62,12 +73,15 @@ class RecordedActivations:
     identifier : str
     form : one of `FORMS`
     recorded : Recorded, which several of these may share
+    basis : for Gram matrices and surrogates, all stimuli that a benchmark will show; its looks then share the columns,
+        so that what is fitted to one can predict another. None: those of each look
     """
 
-    def __init__(self, identifier: str, form: str, recorded: Recorded):
+    def __init__(self, identifier: str, form: str, recorded: Recorded, basis: Sequence[Stimulus] | None = None):
         self.identifier = identifier
         self._form = form
         self._recorded = recorded
+        self._basis = basis
         self._extractor = _FieldOfView()  # ModelCommitment tells its activations model the field of view this way
 
     def __call__(
@@ -80,44 +94,62 @@ class RecordedActivations:
     ) -> NeuroidAssembly:
         """Assembly of shape (presentation, neuroid) for one or several layers, as Brain-Score's extractor gives it."""
         if require_variance:
-            raise UserError("this benchmark asks for trial-to-trial variance: run it with --engine brainscore.")
+            raise NeedsVariance
         shown = self._recorded.stimuli(stimuli)
-        self.asked(_request(shown, layers, self._form))
+        blocks, rows = self._answer(shown, layers)
+        columns = np.concatenate([np.full(block.shape[1], layer) for layer, block in zip(layers, blocks, strict=False)])
+        return _assembly(np.concatenate(blocks, axis=1), columns, rows, stimuli, self.identifier)
+
+    def _answer(self, shown: Sequence[Stimulus], layers: Sequence[str]) -> tuple[list[np.ndarray], np.ndarray]:
+        """What stands for the layers, and for each stimulus shown the column of a Gram matrix that is its own."""
         recording = self._recorded.recording
         if self._form == "features":
-            blocks = [recording.features(layer, shown) for layer in layers]
-        else:  # layers side by side: their Gram matrices add up
-            gram = sum(recording.gram(layer, shown) for layer in layers)
-            blocks = [surrogate(gram) if self._form == "surrogate" else gram]
-        columns = np.concatenate([np.full(block.shape[1], layer) for layer, block in zip(layers, blocks, strict=False)])
-        return _assembly(np.concatenate(blocks, axis=1), columns, stimuli, self.identifier)
-
-    def asked(self, request: Request) -> None:
-        """See that what is asked for is there."""
-        self._recorded.ensure(request)
+            self._recorded.ensure(Request(tuple(shown), features=frozenset(layers)))
+            return [recording.features(layer, shown) for layer in layers], np.arange(len(shown))
+        basis = list(self._basis or shown)
+        position = {stimulus.sha256: at for at, stimulus in reversed(list(enumerate(basis)))}
+        if any(stimulus.sha256 not in position for stimulus in shown):
+            raise UserError("this benchmark shows images that it did not announce: run it with --engine brainscore.")
+        self._recorded.ensure(Request(tuple(basis), grams=frozenset(layers)))
+        # Layers side by side: their Gram matrices add up.
+        gram = sum(recording.gram(layer, basis) for layer in layers)
+        rows = np.array([position[stimulus.sha256] for stimulus in shown])
+        if self._basis is None:
+            rows = np.arange(len(shown))
+        return [(surrogate(gram) if self._form == "surrogate" else gram)[rows]], rows
 
 
 class _Rehearsed(Exception):  # noqa: N818  (a signal, not an error)
-    """Ends a rehearsal: the benchmark has shown everything it needs to before its first answer."""
+    """Ends a rehearsal: everything has been asked."""
 
 
 class _Listening(RecordedActivations):
-    """Takes note of what is asked, and answers nothing."""
+    """Takes note of what is asked, and answers with noise, until it has been asked so often."""
 
-    def __init__(self, form: str, recorded: Recorded):
+    def __init__(self, form: str, recorded: Recorded, calls: int):
         super().__init__("rehearsal", form, recorded)
         self.requests: list[Request] = []
+        self._calls = calls
 
-    def asked(self, request: Request) -> None:
-        """Take note, and end the look."""
-        self.requests.append(request)
-        raise _Rehearsed
+    def _answer(self, shown: Sequence[Stimulus], layers: Sequence[str]) -> tuple[list[np.ndarray], np.ndarray]:
+        names = frozenset(layers)
+        features = self._form == "features"
+        self.requests.append(Request(tuple(shown), **{"features" if features else "grams": names}))
+        if len(self.requests) >= self._calls:
+            raise _Rehearsed
+        width = N_CLASSES if LOGITS in names else 5
+        noise = np.random.default_rng(0).normal(size=(len(shown), width)).astype(np.float32)
+        return [noise for _ in layers], np.arange(len(shown))
 
 
 def rehearse(
-    benchmark: Callable, commit: Callable[[RecordedActivations], ModelCommitment], form: str, recorded: Recorded
+    benchmark: Callable,
+    commit: Callable[[RecordedActivations], ModelCommitment],
+    form: str,
+    recorded: Recorded,
+    calls: int = 1,
 ) -> list[Request]:
-    """What a benchmark will ask for, found by running it up to its first question.
+    """What a benchmark will ask for, found by running it up to its last question, with noise for the answers before.
 
     Parameters
     ----------
@@ -125,34 +157,37 @@ def rehearse(
     commit : callable, activations model -> Brain-Score model
     form : one of `FORMS`
     recorded : whose knowledge of image files is used
+    calls : how often it will ask
+
+    Raises
+    ------
+    NeedsVariance
     """
-    listening = _Listening(form, recorded)
-    with contextlib.suppress(_Rehearsed):
-        benchmark(_Rehearsal(commit(listening)))
+    listening = _Listening(form, recorded, calls)
+    with nothing_kept(), warnings.catch_warnings(action="ignore"):  # of a readout fitted to noise
+        try:
+            benchmark(commit(listening))
+        except (_Rehearsed, NeedsVariance) as signal:
+            if isinstance(signal, NeedsVariance):
+                raise
+        except Exception as error:  # noqa: BLE001
+            # Noise is not what it was made for. What it would have asked next is recorded when it asks in earnest.
+            logger.debug("the rehearsal ended early: %s", error)
     return listening.requests
 
 
-class _Rehearsal:
-    """A candidate that goes on after the stimuli a task is learnt on, and stops at those it is tested on."""
-
-    def __init__(self, candidate: ModelCommitment):
-        self._candidate = candidate
-        self._looking = candidate
-        self.visual_degrees = candidate.visual_degrees
-        self.identifier = candidate.identifier
-
-    def start_task(self, task: BrainModel.Task, *args: object, **kwargs: object) -> None:
-        try:
-            self._candidate.start_task(task, *args, **kwargs)
-        except _Rehearsed:
-            # `start_task` was cut short before the commitment switched to behaviour, so look there directly.
-            self._looking = self._candidate.behavior_model
-
-    def start_recording(self, *args: object, **kwargs: object) -> None:
-        self._candidate.start_recording(*args, **kwargs)
-
-    def look_at(self, *args: object, **kwargs: object) -> object:
-        return self._looking.look_at(*args, **kwargs)
+@contextlib.contextmanager
+def nothing_kept() -> Iterator[None]:
+    """Brain-Score keeps what some benchmarks (Marques2020) compute of a model: not of noise."""
+    before = os.environ.get("RESULTCACHING_DISABLE")
+    os.environ["RESULTCACHING_DISABLE"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["RESULTCACHING_DISABLE"]
+        else:
+            os.environ["RESULTCACHING_DISABLE"] = before
 
 
 class _FieldOfView:
@@ -160,17 +195,13 @@ class _FieldOfView:
         """Only microsaccades would need it, and those are refused."""
 
 
-def _request(shown: Sequence[Stimulus], layers: Sequence[str], form: str) -> Request:
-    if form == "features":
-        return Request(tuple(shown), features=frozenset(layers))
-    return Request(tuple(shown), grams=frozenset(layers))
-
-
-def _assembly(values: np.ndarray, layers: np.ndarray, stimuli: StimulusSet, identifier: str) -> NeuroidAssembly:
+def _assembly(
+    values: np.ndarray, layers: np.ndarray, rows: np.ndarray, stimuli: StimulusSet, identifier: str
+) -> NeuroidAssembly:
     numbers = np.arange(values.shape[1])
     coords = {column: ("presentation", stimuli[column].values) for column in stimuli.columns}
     coords |= {
-        "gram_row": ("presentation", np.arange(len(values))),  # which column of a Gram matrix is this stimulus
+        "gram_row": ("presentation", rows),  # which column of a Gram matrix is this stimulus
         "neuroid_num": ("neuroid", numbers),
         "neuroid_id": ("neuroid", [f"{identifier}.{layer}.{n}" for layer, n in zip(layers, numbers, strict=True)]),
         "model": ("neuroid", [identifier] * len(numbers)),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import json
 import logging
+import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,20 +19,25 @@ import numpy as np
 from brainscore_vision.model_helpers.activations.pytorch import disable_activation_caching
 
 from ..engine.budget import Budget
-from ..engine.images import Request
+from ..engine.images import Request, Stimulus
 from ..models.model import Model
-from ..plugin.areas import AREAS_AND_BEHAVIOR
+from ..plugin.areas import AREAS_AND_BEHAVIOR, BEHAVIOR
 from ..plugin.errors import UserError, suggest
 from ..plugin.files import require_writable_folder
+from ..plugin.hooks import LOGITS
 from . import uncertainty
+from .consistency import array_ceilings
 from .fast_metrics import Job, make_job, require_engine
 from .formulas import FORMULAS, OF_2022_BY_CLASS, UNCEILED, UNKNOWN, Found, by_class, ceiled, read_score
-from .recorded_model import Recorded, RecordedActivations, rehearse
+from .recorded_model import N_CLASSES, NeedsVariance, Recorded, RecordedActivations, rehearse
 from .records import Predictivity, Record, RecordError, record_path, versions
+from .registry import Known, known_benchmarks
 from .sidecar import Sidecar
 from .suites import NoAccess, Suite, load
 
 logger = logging.getLogger(__name__)
+
+ENGINEERING = "engineering"
 
 RERUN = {
     "missing": "score what has no record, or one made from other weights, layers, data or versions (default)",
@@ -115,11 +123,22 @@ def score_suite(model: Model, suite: Suite, options: ScoreOptions) -> list[Recor
     return [records[leaf] for leaf in suite.leaves if leaf in records]
 
 
-def record_fingerprint(model: Model, suite: Suite, area: str, engine: str) -> str:
+def layer_of(identifier: str, area: str, model: Model) -> str | None:
+    """The layer that a benchmark reads: the class output for label tasks, the area's or the readout's otherwise."""
+    known = known_benchmarks().get(identifier)
+    task = known.task if known else "recording"
+    if task == "label":
+        return LOGITS
+    if area in AREAS_AND_BEHAVIOR:
+        return model.layers.get(area)
+    return model.layers.get("IT" if task == "recording" else BEHAVIOR)
+
+
+def record_fingerprint(model: Model, suite: Suite, area: str, engine: str, layer: str | None = None) -> str:
     """Hash of everything a score depends on besides the benchmark: a record with another one is stale."""
     facts = {
         "model": model.fingerprint,
-        "layer": model.layers.get(area),
+        "layer": layer or model.layers.get(area),
         "visual_degrees": model.card.visual_degrees,
         "precision": model.precision,
         "engine": engine,
@@ -147,9 +166,13 @@ def _kept_records(model: Model, suite: Suite, options: ScoreOptions) -> dict[str
         except RecordError as error:
             logger.warning("scored again: %s", error)
             continue
-        if area not in AREAS_AND_BEHAVIOR:  # a benchmark given by id, which said itself which area it is about
+        if area not in (
+            *AREAS_AND_BEHAVIOR,
+            ENGINEERING,
+        ):  # a benchmark given by id, which said itself which area it is about
             area = record.area
-        fresh = record.fingerprint == record_fingerprint(model, suite, area, options.engine)
+        layer = layer_of(leaf, area, model)
+        fresh = record.fingerprint == record_fingerprint(model, suite, area, options.engine, layer)
         if not fresh and record.status == "scored":
             logger.warning(
                 "%s: %s, from other weights, layers, data or versions",
@@ -167,62 +190,150 @@ def _kept_records(model: Model, suite: Suite, options: ScoreOptions) -> dict[str
 def _load_jobs(
     todo: dict[str, str], model: Model, suite: Suite, options: ScoreOptions
 ) -> tuple[list[Job], list[Record]]:
+    """What can be scored, and a record of each that cannot, with the reason."""
     jobs, refused = [], []
     for identifier, area in todo.items():
         options.watcher.stage(f"loading {identifier}")
+        known = known_benchmarks().get(identifier)
         try:
             benchmark = load(identifier, suite)
+            if area not in (*AREAS_AND_BEHAVIOR, ENGINEERING):  # newer than the table, it says itself what it is about
+                area = _area_of(benchmark)
+            _require_layer(identifier, area, known, model)
+            job = make_job(identifier, area, benchmark, options.engine, model.device, known and known.calls)
         except NoAccess as error:
-            require_writable_folder(options.results, "--results")
-            envelope = describe_record(identifier, area, model, suite, options.engine, options.command)
-            record = Record(**envelope, status="no access", reason=str(error))
-            record.write(options.results)
-            options.watcher.scored(record, len(refused) + 1, len(todo))
-            refused.append(record)
-            continue
-        if area not in AREAS_AND_BEHAVIOR:  # given by id alone, a benchmark says itself which area it is about
-            area = str(getattr(benchmark, "region", None) or getattr(benchmark, "parent", None) or area)
-        if area not in model.layers:
-            raise UserError(f"{identifier} needs a layer for {area}: give one, --layers {area}=<layer>.")
-        jobs.append(make_job(identifier, area, benchmark, options.engine, model.device))
+            refused.append(_refused(identifier, area, "no access", str(error), model, suite, options, len(todo)))
+        except UserError:
+            raise
+        except Exception as error:  # noqa: BLE001
+            refused.append(_refused(identifier, area, "failed", _reason(error), model, suite, options, len(todo)))
+        else:
+            jobs.append(job)
     if jobs:
         require_writable_folder(options.results, "--results")
     return jobs, refused
 
 
+def _area_of(benchmark: Any) -> str:
+    """Of a benchmark that no table knows: its region, or the area its leaderboard node names, or behaviour."""
+    named = [getattr(benchmark, name, None) for name in ("region", "parent")]
+    return next((area for area in named if area in AREAS_AND_BEHAVIOR), BEHAVIOR)
+
+
+def _require_layer(identifier: str, area: str, known: Known | None, model: Model) -> None:
+    task = known.task if known else "recording"
+    if task == "label":
+        if model.card.num_classes != N_CLASSES:
+            raise MissingHead(
+                f"it reads the class output, of {N_CLASSES} classes; {model.name} has {model.card.num_classes}"
+            )
+        return
+    needed = area if area in AREAS_AND_BEHAVIOR else {"recording": "IT"}.get(task, BEHAVIOR)
+    if needed not in model.layers:
+        raise UserError(f"{identifier} needs a layer for {needed}: give one, --layers {needed}=<layer>.")
+
+
+class MissingHead(Exception):
+    """A model without what a task reads."""
+
+
+def _refused(
+    identifier: str, area: str, status: str, reason: str, model: Model, suite: Suite, options: ScoreOptions, total: int
+) -> Record:
+    require_writable_folder(options.results, "--results")
+    envelope = describe_record(identifier, area, model, suite, options.engine, options.command)
+    record = Record(**envelope, status=status, reason=reason)
+    record.write(options.results)
+    options.watcher.scored(record, 1, total)
+    return record
+
+
+def _reason(error: Exception) -> str:
+    """An error of somebody else's code in one line; its traceback goes to the log."""
+    logger.info("failed", exc_info=error)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"[:300]
+
+
 # --- recording and scoring --------------------------------------------------------------------------------------
 
 
-def _score_jobs(jobs: Sequence[Job], model: Model, suite: Suite, options: ScoreOptions) -> list[Record]:
+def _score_jobs(jobs: list[Job], model: Model, suite: Suite, options: ScoreOptions) -> list[Record]:
     if not jobs:
         return []
     watcher = options.watcher
     recorder = model.recorder(options.cache, options.budget, watcher.recorded, fresh=options.rerun == "all")
     recorded = Recorded(recorder.record)
     started = time.perf_counter()
+    bases: dict[str, tuple[Stimulus, ...]] = {}
     if options.engine != "brainscore":  # each image goes through the network once for all benchmarks
         requests: list[Request] = []
-        for job in jobs:
+        for number, job in enumerate(jobs):
             watcher.stage(f"preparing the stimuli of {job.identifier}")
-            requests += rehearse(job.benchmark, model.commit, job.form, recorded)
+            try:
+                asked = _asked_by(job, model, recorded)
+            except NeedsVariance:  # for Brain-Score's own code
+                jobs[number] = make_job(job.identifier, job.area, job.benchmark, "brainscore")
+                continue
+            bases[job.identifier] = _basis(asked)
+            requests += asked if job.form == "features" else _over(bases[job.identifier], asked)
         watcher.stage("recording")
         recorded.recording.update(recorder.record(requests))
     recording_seconds = round(time.perf_counter() - started, 3)
     records = []
     for number, job in enumerate(jobs, 1):
         watcher.stage(f"scoring {job.identifier}")
-        if options.engine == "brainscore":
+        if job.reference:
             candidate = model.commit(disable_activation_caching(model.activations_model()))
         else:
-            candidate = model.commit(RecordedActivations(model.cache_identifier, job.form, recorded))
+            basis = bases[job.identifier]
+            candidate = model.commit(RecordedActivations(model.cache_identifier, job.form, recorded, basis))
         envelope = describe_record(job.identifier, job.area, model, suite, options.engine, options.command)
         n_features = recorded.recording.n_features.get(envelope["layer"])
-        record, sidecar = score_job(job, candidate, envelope, n_features, {"recording": recording_seconds})
+        seconds = {"recording": recording_seconds}
+        try:
+            record, sidecar = score_job(job, candidate, envelope, n_features, seconds)
+        except Exception as error:
+            # A run over many benchmarks survives each of them; alone, what is the user's to mend is said as ever.
+            if len(jobs) == 1 and isinstance(error, UserError):
+                raise
+            reason = str(error) if isinstance(error, UserError) else _reason(error)
+            record, sidecar = Record(**envelope, status="failed", reason=reason, seconds=seconds), None
         record.write(options.results, sidecar)
         watcher.scored(record, number, len(jobs))
         records.append(record)
     recorder.discard_leftovers()
     return records
+
+
+def _asked_by(job: Job, model: Model, recorded: Recorded) -> list[Request]:
+    """Everything that a benchmark will ask for; of one made of several, what each of them will."""
+    rehearsed = job.parts or (lambda: job.benchmark,)
+    return [request for make in rehearsed for request in rehearse(make(), model.commit, job.form, recorded, job.calls)]
+
+
+def _basis(asked: Sequence[Request]) -> tuple[Stimulus, ...]:
+    """All images of a benchmark, each once."""
+    return tuple({stimulus.sha256: stimulus for request in asked for stimulus in request.stimuli}.values())
+
+
+def _over(basis: tuple[Stimulus, ...], asked: Sequence[Request]) -> list[Request]:
+    layers = frozenset(layer for request in asked for layer in request.grams)
+    return [Request(basis, grams=layers)] if layers else []
+
+
+@contextlib.contextmanager
+def _seeded(identifier: str) -> Iterator[None]:
+    """Some metrics draw from the global generators (Marques2020): the same numbers for a benchmark each time."""
+    kept = random.getstate(), np.random.get_state()
+    number = int.from_bytes(hashlib.sha256(identifier.encode()).digest()[:4], "big")
+    random.seed(number)
+    np.random.seed(number)
+    try:
+        yield
+    finally:
+        random.setstate(kept[0])
+        np.random.set_state(kept[1])
 
 
 def score_job(
@@ -245,7 +356,8 @@ def score_job(
     **resampling : options of `uncertainty.raw_resamples`
     """
     started = time.perf_counter()
-    score = job.benchmark(candidate)
+    with _seeded(job.identifier), nullcontext() if job.reference else array_ceilings():
+        score = job.benchmark(candidate)
     sidecar = _sidecar(score, job)
     numbers = _numbers(score, job)
     numbers["interval"], numbers["interval_over"], numbers["raw_spread"] = uncertainty.score_interval(
@@ -272,7 +384,7 @@ def describe_record(
         "suite": suite.name,
         "benchmark": identifier,
         "area": area,
-        "layer": model.layers.get(area),
+        "layer": layer_of(identifier, area, model),
         "layer_map": model.layer_map,
         "marks": (*model.marks, *(["SIMULATED"] if identifier in suite.simulated_leaves else [])),
         "visual_degrees": float(model.card.visual_degrees),
@@ -283,7 +395,7 @@ def describe_record(
         "batch_size": model.batch_size,
         "command": command,
         "data": suite.data,
-        "fingerprint": record_fingerprint(model, suite, area, engine),
+        "fingerprint": record_fingerprint(model, suite, area, engine, layer_of(identifier, area, model)),
         "versions": versions(),
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
@@ -300,7 +412,7 @@ def _numbers(score: Any, job: Job) -> dict[str, Any]:
         "raw": found.raw,
         "raw_error": _error(raw),
         "raw_per_split": _per_split(raw),
-        "metric": job.identifier.rsplit("-", 1)[-1],
+        "metric": known.metric if (known := known_benchmarks().get(job.identifier)) else job.identifier.rsplit("-")[-1],
         **_sizes(job.benchmark),
     }
     ceiling = score.attrs.get("ceiling")

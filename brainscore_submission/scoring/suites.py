@@ -14,6 +14,7 @@ import botocore.exceptions
 
 from ..plugin.areas import AREAS_AND_BEHAVIOR
 from ..plugin.errors import UserError, suggest
+from .registry import known_benchmarks, registered
 
 # A suite's shape: area -> what is averaged, each either a benchmark id or a named group of such, all unweighted.
 Tree = Mapping[str, "Sequence[str | Tree]"]
@@ -172,18 +173,24 @@ def find_suite(name: str) -> Suite:
 
 
 def single_benchmarks(identifiers: Sequence[str]) -> Suite:
-    """Benchmarks given by id, of Brain-Score or of the demo suite, without an average."""
-    known = {
-        leaf: (area, suite) for suite in (make() for make in SUITES.values()) for leaf, area in suite.leaves.items()
-    }
+    """Benchmarks given by id, of Brain-Score or of the demo suite, without an average.
+
+    Raises
+    ------
+    UserError
+        If no benchmark has such an id.
+    """
+    ours = {leaf: (area, suite) for suite in (_demo(),) for leaf, area in suite.leaves.items()}
+    table = known_benchmarks()
     areas: dict[str, tuple[str, ...]] = {}
-    loaders: dict[str, Callable[[], Any]] = {}
     for identifier in dict.fromkeys(identifiers):
-        area, suite = known.get(identifier, (None, None))
-        areas[area or identifier] = (*areas.get(area or identifier, ()), identifier)
-        if suite is not None and identifier in suite.loaders:
-            loaders[identifier] = suite.loaders[identifier]
-    simulated = frozenset(leaf for leaf in identifiers if leaf in known and leaf in known[leaf][1].simulated_leaves)
+        if identifier not in ours and identifier not in table and identifier not in registered():
+            raise UserError(f"unknown benchmark '{identifier}'.{suggest(identifier, [*table, *ours])}")
+        # One that is newer than the table says itself what it is about, once it is built.
+        area = ours[identifier][0] if identifier in ours else getattr(table.get(identifier), "area", identifier)
+        areas[area] = (*areas.get(area, ()), identifier)
+    simulated = frozenset(leaf for leaf in identifiers if leaf in ours)
+    loaders = {leaf: ours[leaf][1].loaders[leaf] for leaf in identifiers if leaf in ours}
     return Suite("benchmarks", areas, simulated_leaves=simulated, loaders=loaders)
 
 
@@ -211,7 +218,7 @@ def load(identifier: str, suite: Suite) -> Any:
     except AssertionError as error:
         if "No registrations found" not in str(error):
             raise
-        raise UserError(f"unknown benchmark '{identifier}'.{suggest(identifier, _registered())}") from error
+        raise UserError(f"unknown benchmark '{identifier}'.{suggest(identifier, known_benchmarks())}") from error
     except Exception as error:  # Brain-Score wraps S3's answers into a bare Exception
         reason = _reason_for_no_access(error)
         if reason is None:
@@ -230,8 +237,3 @@ def _reason_for_no_access(error: Exception) -> str | None:
     if isinstance(last, botocore.exceptions.ClientError) and last.response["Error"]["Code"] in ("403", "AccessDenied"):
         return "no credentials for this data"
     return None
-
-
-def _registered() -> list[str]:
-    """Benchmark ids for a suggestion: those of our suites."""
-    return [leaf for make in SUITES.values() for leaf in make().leaves]

@@ -210,7 +210,7 @@ def test_a_figure_that_cannot_be_drawn_leaves_the_old_file_whole(profiles, tmp_p
 def test_every_layer_search_is_found_and_a_broken_one_is_named(own_results, demo_cache, monkeypatch):
     monkeypatch.setenv("BRAINSCORE_SUBMISSION_CACHE", str(demo_cache))
     model, demo = open_model("demo:ground_truth", areas=()), find_suite("demo")
-    options = SearchOptions(results=own_results, areas=("V1",))
+    options = SearchOptions(results=own_results, areas=("V1",), layers=("V1", "V2"))
     write_tables(search_layers(model, demo, options))
     lab = search_folder(own_results, model, Suite("recordings.v1", {})) / "table.json"
     write_search(lab, {"V1": [0.1, 0.2]}, {"V1": 1}, suite="recordings.v1")

@@ -85,6 +85,7 @@ def shuffled(suite, seed):
     return dataclasses.replace(suite, name="shuffled", loaders=loaders)
 
 
+@pytest.mark.slow
 def test_with_shuffled_responses_no_layer_is_better_than_chance(demo, tmp_path):
     model = open_model("demo:ground_truth", areas=())
     result = search_layers(model, shuffled(demo, seed=0), SearchOptions(results=tmp_path, areas=("V1", "IT")))
@@ -113,7 +114,7 @@ def brainscores_loop(model):
 def test_every_layers_score_is_brainscores_own(tiny_model, demo, tmp_path):
     """Against Brain-Score's own loop: commit the area to each layer, record it, score it."""
     in_double(tiny_model.network)
-    options = SearchOptions(results=tmp_path, areas=("V4",), every=32)
+    options = SearchOptions(results=tmp_path, areas=("V4",), every=64)
     result = search_layers(tiny_model, demo, options)
     benchmark = demo.loaders["demo.V4-pls"]()
     n_compared = 0
@@ -125,7 +126,7 @@ def test_every_layers_score_is_brainscores_own(tiny_model, demo, tmp_path):
         assert score.numbers.score == pytest.approx(float(own), abs=1e-6)
         assert score.numbers.raw == pytest.approx(float(own.raw), abs=5e-6)
         n_compared += 1
-    assert n_compared >= 4
+    assert n_compared >= 2
 
 
 # --- nothing is done twice, nothing is lost ------------------------------------------------------------

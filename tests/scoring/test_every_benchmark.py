@@ -4,12 +4,22 @@ One id of each class runs by default, all of them under the marker `slow`.
 """
 
 import json
-import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from brainscore_submission.plugin.errors import UserError
+from brainscore_submission.scoring.registry import TABLE, known_benchmarks, registered
+
+TOLERANCES = {"CKA": 1e-5}  # Brain-Score's is computed in float32
+SHIPPED = json.loads(TABLE.read_text())
+# What is no formula of raw value and ceiling: a bias, a dimensionality, sessions whose parts the object does not keep.
+OWN_FORMULA = {
+    "Cowley2026.V4-pls",
+    "Hermann2020cueconflict-shape_bias",
+    *(identifier for identifier in SHIPPED if identifier.startswith("Islam2021")),
+}
 FACTS = json.loads(Path(__file__).with_name("stand_ins").joinpath("facts.json").read_text())
 
 # What Brain-Score itself cannot score here: id to (exception, what it says).
@@ -44,11 +54,11 @@ def chance(identifier: str) -> float:
 
 
 def kind(identifier: str) -> tuple:
-    """What makes two benchmarks run through the same code: package, class, child's class, metric and regression."""
+    """What makes two benchmarks run through the same code: class, child's class, metric and regression."""
     facts = FACTS[identifier]
     metrics = [metric for metric in facts.get("metric", {}).values() if isinstance(metric, dict)]
     code = [json.dumps(metric.get("regression", metric["class"])) for metric in metrics]
-    return facts["package"].removesuffix("_surface"), facts.get("class"), facts.get("child_class"), *code
+    return facts.get("class"), facts.get("child_class"), *code
 
 
 def fastest_of_each_kind() -> set[str]:
@@ -65,6 +75,13 @@ IDENTIFIERS = [
 ]
 
 
+def test_the_shipped_table_is_what_was_found_by_running():
+    from stand_ins.shipped import table
+
+    assert json.loads(json.dumps(table(FACTS))) == SHIPPED
+    assert set(known_benchmarks()) == registered()
+
+
 def test_facts_are_known_of_every_registered_benchmark(stand_ins):
     from stand_ins.alone import registered
 
@@ -73,27 +90,34 @@ def test_facts_are_known_of_every_registered_benchmark(stand_ins):
 
 
 @pytest.mark.parametrize("identifier", IDENTIFIERS)
-def test_brainscore_alone_scores_the_stand_in(identifier, stand_ins):
-    """A score neither 0, 1 nor chance, by the formula that is written down for its class; or the refusal."""
+def test_the_product_gives_brainscores_score(identifier, stand_ins, tmp_path):
+    """Brain-Score alone scores the stand-in, neither 0, 1 nor chance; and the product gives its score, or refusal."""
     from stand_ins.alone import brainscore_alone
     from stand_ins.formulas import formula_of, names
+    from stand_ins.product import scored
 
     if identifier in REFUSED:
         error, said = REFUSED[identifier]
         with pytest.raises(error, match=said):
             brainscore_alone(identifier)
+        (record,) = scored([identifier], tmp_path)
+        assert record.status == "failed" and said in record.reason and "\n" not in record.reason
         return
     score = brainscore_alone(identifier)
     if identifier in UNDEFINED:
         assert np.isnan(score.item())
+        with pytest.raises(UserError, match="the score is NaN"):
+            scored([identifier], tmp_path)
         return
     # The second number of this one is its error.
-    values = score.sel(aggregation="center") if "aggregation" in score.coords else score
-    for value in np.atleast_1d(values.values):
-        assert math.isfinite(value)
-        assert 0 < value < 1
-        assert abs(value - chance(identifier)) > 0.01
+    value = (score.sel(aggregation="center") if "aggregation" in score.coords else score).values
+    assert ((value > 0) & (value < 1) & (abs(value - chance(identifier)) > 0.01)).all()
     assert names(formula_of(score)) == names(FACTS[identifier]["formula"])
+    (record,) = scored([identifier], tmp_path)
+    assert record.status == "scored", record.reason
+    assert record.score == pytest.approx(float(value.mean()), abs=TOLERANCES.get(SHIPPED[identifier]["metric"], 1e-6))
+    if identifier not in OWN_FORMULA:
+        assert record.measured.formula == (SHIPPED[identifier]["formula"] or "r")
 
 
 @pytest.mark.parametrize("identifier", ["Marques2020_DeValois1982-pref_or", "Maniquet2024-confusion_similarity"])
