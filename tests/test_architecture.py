@@ -14,6 +14,7 @@ FOREIGN = {
     "_metric": "Brain-Score's benchmarks",
     "_ceiling_func": "Brain-Score's benchmarks",
     "_similarity_metric": "Brain-Score's benchmarks",
+    "_correlation": "Brain-Score's metrics",
     "_exit": "os",
 }
 WITHOUT_BRAINSCORE = {

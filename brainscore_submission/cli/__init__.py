@@ -1,10 +1,11 @@
-"""The command line: `brainscore-submission evaluate|models|search|package|check|weights|recordings`.
+"""The command line: `brainscore-submission evaluate|models|benchmarks|search|package|check|weights|recordings`.
 
 `evaluate.py` at the top of the repository calls the same `evaluate`.
 """
 
 import typer
 
+from .benchmarks import BENCHMARKS_HELP, benchmarks
 from .evaluate import EVALUATE_HELP, evaluate, models
 from .front_end import run
 from .packaging import check, package, weights
@@ -20,6 +21,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command(help=EVALUATE_HELP)(evaluate)
+app.command(help=BENCHMARKS_HELP)(benchmarks)
 app.command(help=SEARCH_HELP)(search_command())
 for _command in (models, package, check, weights):
     app.command()(_command)

@@ -3,10 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision import load_ceiling, load_metric
 from brainscore_vision.benchmark_helpers.neural_common import NeuralBenchmark, average_repetition
+from brainscore_vision.metric_helpers.xarray_utils import XarrayCorrelation
 from brainscore_vision.metrics.regression_correlation.metric import (
     CrossRegressedCorrelation,
     pearsonr_correlation,
@@ -108,19 +110,28 @@ def scored(benchmark, model, engine):
     return job, job.benchmark(model.commit(RecordedActivations(model.cache_identifier, job.form, recorded)))
 
 
+def by_rank():
+    return XarrayCorrelation(scipy.stats.spearmanr)
+
+
 METRICS = {
     "stratified PLS": (
         lambda: load_metric("pls", crossvalidation_kwargs={"stratification_coord": "object_name"}),
         "gram",
     ),
     "PLS": (lambda: load_metric("pls", crossvalidation_kwargs={"stratification_coord": None}), "gram"),
-    "ridge": (lambda: load_metric("ridge", crossvalidation_kwargs={"stratification_coord": None}), "surrogate"),
+    "ridge": (lambda: load_metric("ridge", crossvalidation_kwargs={"stratification_coord": None}), "gram"),
     "ridge CV": (
         lambda: CrossRegressedCorrelation(ridge_cv_regression(alphas=[0.1, 1, 10]), pearsonr_correlation()),
-        "surrogate",
+        "gram",
     ),
     "PLS that standardises": (
         lambda: CrossRegressedCorrelation(pls_regression({"scale": True}), pearsonr_correlation()),
+        "brainscore",
+    ),
+    "PLS by rank": (lambda: CrossRegressedCorrelation(pls_regression(), by_rank()), "brainscore"),
+    "PLS over other splits": (
+        lambda: load_metric("pls", crossvalidation_kwargs={"split_coord": "object_name", "stratification_coord": None}),
         "brainscore",
     ),
     "reverse PLS": (lambda: load_metric("reverse_pls"), "brainscore"),
