@@ -35,7 +35,7 @@ DEPTHS = {"V1, V2, V4": "V4", "IT": "IT", "behavior": "behavior"}  # in the tabl
 
 # stimuli x features x neuroids, network, images, batch sizes
 PLANS = {
-    "true": (TRUE_METRIC, "crossvit", 512, (32, 64, 128)),
+    "true": (TRUE_METRIC, "crossvit", 3200, (64,)),
     "tiny": (MetricSize(80, 600, 5), "tiny", 8, (4,)),
 }
 
