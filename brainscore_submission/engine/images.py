@@ -21,6 +21,13 @@ class Stimulus:
     sha256: str
 
 
+ZEROS, ONES = Stimulus(Path(), "zeros"), Stimulus(Path(), "ones")
+"""Stimuli without an image, whose features are all 0 and all 1. A Gram matrix, whose features are centred, tells with
+these among its stimuli the inner products of the features as they are: see `similarity.uncentred_products`."""
+
+CONSTANT = {ZEROS.sha256: 0.0, ONES.sha256: 1.0}
+
+
 def read_stimuli(paths: Iterable[str | Path]) -> list[Stimulus]:
     """Hash image files, in parallel.
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from ..plugin.errors import UserError
 from ..plugin.hooks import Firing, checked_output, exact_arithmetic, module_of
 from .gram import GramAccumulator, NonFiniteActivations
+from .images import CONSTANT
 from .stores import COLUMN_BLOCK_BYTES, DiskStore, MemoryStore
 
 Store = MemoryStore | DiskStore
@@ -231,6 +232,11 @@ class Sweep:
         self._around = around
         self._running: Minibatch | None = None
         self._finite: list[tuple[Tensor, str, list[str]]] = []  # of the batch before, and of this one
+        for sink, store in stores.items():
+            rows, kept = self._constant(sink)
+            if store is not None and rows:
+                store.write(rows, kept)
+                store.flush()
 
     def fill(self, batches: Sequence[Batch], pixels: Callable[[int], Tensor]) -> None:
         """Show batches, one after the other; all sinks have stores.
@@ -338,6 +344,14 @@ class Sweep:
         self._finite.append((torch.isfinite(kept).all(dim=1), sink.layer, hashes))
         store.write([row_of[sha] for sha in hashes], kept)
 
+    def _constant(self, sink: Sink) -> tuple[list[int], Tensor]:
+        """The rows of a sink that no image fills, and what is kept of their features."""
+        rows = [row for row, sha in enumerate(sink.hashes) if sha in CONSTANT]
+        values = torch.tensor([CONSTANT[sink.hashes[row]] for row in rows])
+        features = values[:, None].expand(-1, self._firings[sink.layer].n_features).to(self._device)
+        kept = features if sink.projection is None or not rows else sink.projection(features)
+        return rows, kept[:, sink.start : sink.stop]
+
     def _require_finite(self, first: int) -> None:
         """Look at the first entries of what was written, and forget them."""
         for finite, layer, hashes in self._finite[:first]:
@@ -367,6 +381,7 @@ class Sweep:
     def _gram_of_parked(self, sink: Sink, minibatches: Sequence[Minibatch]) -> np.ndarray:
         first, row_of = minibatches[0].features, self._row_of[sink.hashes]
         rows = [[row_of[sha] for sha in minibatch.batch.hashes] for minibatch in minibatches]
+        constant_rows, constant = self._constant(sink)
         accumulator = GramAccumulator(len(sink.hashes))
         width = block_width(len(sink.hashes), first.shape[1])
         for start in range(0, first.shape[1], width):
@@ -374,6 +389,7 @@ class Sweep:
             block = torch.empty(len(sink.hashes), stop - start, dtype=torch.float32, device=first.device)
             for minibatch, places in zip(minibatches, rows, strict=True):
                 block[places] = minibatch.features[:, start:stop]
+            block[constant_rows] = constant[:, start:stop].to(block)
             try:
                 accumulator.add(block)
             except NonFiniteActivations as error:
@@ -402,10 +418,11 @@ def _out_of_turn(layer: str) -> UserError:
 
 
 def batches_of(hashes: Sequence[str], layers: Sequence[str], batch_size: int) -> list[Batch]:
-    """Consecutive images, `batch_size` at a time.
+    """Consecutive images, `batch_size` at a time; what is no image is left out.
 
     >>> [batch.hashes for batch in batches_of("abcde", ["layer"], 2)]
     [('a', 'b'), ('c', 'd'), ('e',)]
     """
+    hashes = [sha for sha in hashes if sha not in CONSTANT]
     starts = range(0, len(hashes), batch_size)
     return [Batch(tuple(hashes[at : at + batch_size]), tuple(layers)) for at in starts]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .budget import Budget
 from .gram import GramAccumulator
-from .images import Request, Stimulus
+from .images import CONSTANT, Request, Stimulus
 from .lockstep import Sink, Store, batches_of
 from .plan import Plan, PlannedSweep, Speed, make_plan
 from .recorder import Recorder
@@ -124,7 +124,8 @@ class GramSource:
         """Seconds of one batch and of one small product; timed once for a number of stimuli."""
         if n_stimuli not in self._speeds:
             recorder = self._recorder
-            paths = [stimulus.path for stimulus in stimuli[: recorder.batch_size]]
+            images = [stimulus for stimulus in stimuli if stimulus.sha256 not in CONSTANT]
+            paths = [stimulus.path for stimulus in images[: recorder.batch_size]]
             pixels = recorder.inputs(paths)
             image_seconds = self._image_seconds(pixels)
             columns = torch.randn(n_stimuli, max(64, 2**22 // n_stimuli), device=pixels.device)

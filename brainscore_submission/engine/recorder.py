@@ -21,7 +21,7 @@ from ..plugin.hooks import Firing, exact_arithmetic, probe, tf32_arithmetic
 from .budget import Budget
 from .decoding import decoded
 from .gram import GramCache
-from .images import Recording, Request
+from .images import CONSTANT, Recording, Request
 from .lockstep import Batch, Sink, Store, Sweep, batches_of, gram_of_store
 from .stores import DiskStore, MemoryStore
 
@@ -128,7 +128,8 @@ class Recorder:
         """Show one stimulus and see how often each layer fires and what it yields; asked once a layer."""
         layers = {layer for request in requests for layer in request.grams | request.features} - set(self._firings)
         if layers:
-            image = self.inputs([requests[0].stimuli[0].path])
+            shown = (stimulus for request in requests for stimulus in request.stimuli)
+            image = self.inputs([next(stimulus.path for stimulus in shown if stimulus.sha256 not in CONSTANT)])
             with PRECISIONS[self.precision](torch.device(self.device).type):
                 self._firings |= probe(self.network, image, sorted(layers))
         return self._firings

@@ -1,158 +1,77 @@
 """Similarities of representations from inner products between stimuli: RDMs, CKA and odd-one-out choices.
 
-The Gram matrix K that is kept of a layer is centred over stimuli. CKA needs no more. An RDM and a dot product see the
-mean stimulus m, too: `MeanProducts` keeps, while features stream, what brings it back (see `Means`).
+The Gram matrix K that is kept of a layer is centred over stimuli. CKA needs no more. An RDM and a dot product see where
+the origin is, too: two more stimuli, `ZEROS` and `ONES`, tell.
 Brain-Score's own metrics compute CKA and dot products in the precision of the features, float32; here all is float64.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import scipy.stats
-import torch
 
 from ..plugin.errors import UserError
 from .gram import surrogate
 
-BLOCK_COLUMNS = 1024  # features that are in float64 at once
 CKA_EPSILON = 1e-12  # Brain-Score adds it to the denominator of the unbiased CKA
 
 
-class Means(NamedTuple):
-    """The mean stimulus m over n_features, as far as inner products can tell.
-
-    x_i · x_j = K_ij + (x_i - m) · m + (x_j - m) · m + m · m
-
-    Parameters
-    ----------
-    feature_sum : ndarray of shape (n_stimuli,), the sum of x_i over features
-    offset : ndarray of shape (n_stimuli,), (x_i - m) · m
-    squared : float, m · m
-    n_features : int
-    """
-
-    feature_sum: np.ndarray
-    offset: np.ndarray
-    squared: float
-    n_features: int
-
-    def of(self, stimuli) -> Means:
-        """Those of some stimuli, to go with K of the same rows and columns; m stays the mean over all."""
-        return Means(self.feature_sum[stimuli], self.offset[stimuli], self.squared, self.n_features)
-
-
-class MeanProducts:
-    """Sum `Means` over chunks of features, beside a `GramAccumulator` that gets the same chunks.
-
-    Parameters
-    ----------
-    n_stimuli : int
-
-    Examples
-    --------
-    >>> products = MeanProducts(n_stimuli=2)
-    >>> products.add(np.array([[1.0, 5.0], [3.0, 5.0]]))
-    >>> products.result()
-    Means(feature_sum=array([6., 8.]), offset=array([-2.,  2.]), squared=29.0, n_features=2)
-    """
-
-    def __init__(self, n_stimuli: int):
-        self.n_stimuli = n_stimuli
-        self._feature_sum = torch.zeros(n_stimuli, dtype=torch.float64)
-        self._offset = torch.zeros(n_stimuli, dtype=torch.float64)
-        self._squared = torch.zeros((), dtype=torch.float64)
-        self._n_features = 0
-
-    def add(self, columns) -> None:
-        """Add some features of all stimuli.
-
-        Parameters
-        ----------
-        columns : floating array or Tensor (CPU or CUDA) of shape (n_stimuli, n_chunk)
-        """
-        if columns.ndim != 2 or len(columns) != self.n_stimuli:
-            raise UserError(f"expected columns of shape ({self.n_stimuli}, n), got {tuple(columns.shape)}")
-        columns = torch.as_tensor(columns).detach()
-        self._feature_sum, self._offset, self._squared = (
-            total.to(columns.device) for total in (self._feature_sum, self._offset, self._squared)
-        )
-        for block in columns.split(BLOCK_COLUMNS, dim=1):
-            block = block.double()
-            mean = block.mean(dim=0)
-            self._feature_sum += block.sum(dim=1)
-            # not x·m - m·m, whose digits cancel
-            self._offset += (block - mean) @ mean
-            self._squared += mean @ mean
-        self._n_features += columns.shape[1]
-
-    def result(self) -> Means:
-        """The sums so far."""
-        return Means(
-            self._feature_sum.cpu().numpy().copy(),
-            self._offset.cpu().numpy().copy(),
-            float(self._squared),
-            self._n_features,
-        )
-
-
-def uncentred_products(gram: np.ndarray, means: Means) -> np.ndarray:
+def uncentred_products(framed: np.ndarray) -> np.ndarray:
     """Inner products of the features as they are, x_i · x_j.
 
+    With o the stimulus `ZEROS`: x_i · x_j = K_ij - K_io - K_oj + K_oo.
+
     Parameters
     ----------
-    gram : ndarray of shape (n_stimuli, n_stimuli), of features centred over all stimuli that `means` were taken of
-    means : of the same rows
+    framed : ndarray of shape (n_stimuli + 2, n_stimuli + 2), of features centred over stimuli; the last two are `ZEROS`
+        and `ONES` (see ``images.py``)
 
     Returns
     -------
-    ndarray of shape (n_stimuli, n_stimuli), float64
+    ndarray of shape (n_stimuli + 1, n_stimuli + 1), float64, the last row and column with `ONES`: sums over features
     """
-    return gram + (means.offset[:, None] + means.offset[None, :]) + means.squared
+    products = framed - (framed[-2][:, None] + framed[-2][None, :]) + framed[-2, -2]
+    return np.delete(np.delete(products, -2, axis=0), -2, axis=1)
 
 
-def feature_centred_products(gram: np.ndarray, means: Means) -> np.ndarray:
+def feature_centred_products(framed: np.ndarray) -> np.ndarray:
     """Inner products z_i · z_j, where z_i is x_i less its own mean over features.
 
     z_i · z_j = x_i · x_j - (sum of x_i)(sum of x_j) / n_features
 
     Parameters
     ----------
-    gram, means : see `uncentred_products`
+    framed : see `uncentred_products`
 
     Returns
     -------
     ndarray of shape (n_stimuli, n_stimuli), float64; rows and columns of 0 for a stimulus whose features are all the
     same
     """
-    # around the mean of all features of the mean stimulus, so that a large common offset costs no digits
-    total = means.feature_sum.mean()
-    deviation = means.feature_sum - total
-    offset = means.offset - deviation * total / means.n_features
-    products = gram - np.outer(deviation, deviation) / means.n_features
-    products += offset[:, None] + offset[None, :] + (means.squared - total**2 / means.n_features)
-    rounding = 1e-13 * (np.abs(gram.diagonal()) + 2 * np.abs(means.offset) + means.squared)
-    constant = products.diagonal() <= rounding
+    uncentred = uncentred_products(framed)
+    feature_sum, n_features = uncentred[-1, :-1], np.rint(uncentred[-1, -1])  # a number: without rounding errors
+    uncentred = uncentred[:-1, :-1]
+    products = uncentred - np.outer(feature_sum, feature_sum) / n_features
+    constant = products.diagonal() <= 1e-12 * (np.abs(uncentred.diagonal()) + framed.diagonal()[:-2])
     products[constant], products[:, constant] = 0, 0
     return products
 
 
-def rdm(gram: np.ndarray, means: Means) -> np.ndarray:
+def rdm(framed: np.ndarray) -> np.ndarray:
     """Representational dissimilarity matrix: 1 - Pearson correlation of two stimuli over features.
 
     Kriegeskorte et al. 2008; Brain-Score's `RDM`, whose values these are to 1e-12.
 
     Parameters
     ----------
-    gram, means : see `uncentred_products`
+    framed : see `uncentred_products`
 
     Returns
     -------
     ndarray of shape (n_stimuli, n_stimuli), 0 to 2, float64, symmetric, the diagonal 0; NaN in the row and column of a
     stimulus whose features are all the same
     """
-    products = feature_centred_products(gram, means)
+    products = feature_centred_products(framed)
     norm = np.sqrt(products.diagonal())
     norm[norm == 0] = np.nan
     dissimilarity = 1 - np.clip(products / np.outer(norm, norm), -1, 1)
@@ -160,20 +79,20 @@ def rdm(gram: np.ndarray, means: Means) -> np.ndarray:
     return dissimilarity
 
 
-def rdm_surrogate(gram: np.ndarray, means: Means) -> np.ndarray:
+def rdm_surrogate(framed: np.ndarray) -> np.ndarray:
     """Few features that have the same RDM, for code that computes the RDM itself.
 
     With Z Zᵀ the feature-centred products, [Z, -Z] / √2 has the same products, and rows that sum to zero.
 
     Parameters
     ----------
-    gram, means : see `uncentred_products`
+    framed : see `uncentred_products`
 
     Returns
     -------
     ndarray of shape (n_stimuli, 2 n_stimuli), float64
     """
-    products = feature_centred_products(gram, means)
+    products = feature_centred_products(framed)
     half = surrogate(products) / np.sqrt(2)
     half[products.diagonal() == 0] = 0
     return np.concatenate([half, -half], axis=1)

@@ -24,9 +24,9 @@ from ..plugin.errors import UserError
 from ..plugin.files import write_whole
 from ..plugin.hooks import LOGITS
 from ..scoring.fast_metrics import Job
-from ..scoring.recorded_model import Recorded, RecordedActivations, nothing_kept, rehearse
+from ..scoring.recorded_model import Recorded, RecordedActivations, nothing_kept
 from ..scoring.records import Predictivity, Record, set_aside_older
-from ..scoring.score import describe_record, score_job
+from ..scoring.score import asked_by, describe_record, score_job
 from ..scoring.sidecar import RecordError
 from ..scoring.suites import Suite
 
@@ -136,7 +136,7 @@ def requests_of(job: Job, model: Model, layer: str) -> list[Request]:
 
     recorded, model = Recorded(answer), committed(model, job.area, layer)
     if job.form != "features":
-        return rehearse(job.benchmark, model.commit, job.form, recorded)
+        return asked_by(job, model, recorded)
     candidate = model.commit(RecordedActivations(model.cache_identifier, job.form, recorded))
     with nothing_kept(), warnings.catch_warnings(action="ignore"):  # of a readout fitted to noise
         job.benchmark(candidate)
@@ -193,7 +193,7 @@ class LayerScorer:
         """
         sketch = applied(sketch, candidate)
         hashes = Request(tuple(stimuli)).hashes
-        return self._score(candidate, Recording(grams={(candidate.layer, hashes): gram}), sketch)
+        return self._score(candidate, Recording(grams={(candidate.layer, hashes): gram}), sketch, stimuli)
 
     def from_features(self, candidate: Candidate, recording: Recording) -> LayerScore:
         """Score a layer whose features have been recorded."""
@@ -201,19 +201,22 @@ class LayerScorer:
 
     def seconds_on_noise(self, candidate: Candidate, requests: Sequence[Request]) -> float:
         """How long it takes to score a layer, once the benchmark has its ceiling."""
-        noise = {(candidate.layer, r.hashes): _noise(r, max(5, min(candidate.n_features, 1000))) for r in requests}
+        shown = Request(tuple(stimulus for request in requests for stimulus in request.stimuli))
         if self.job.form == "features":
-            recording = Recording(matrices=noise)
+            width = max(5, min(candidate.n_features, 1000))
+            recording = Recording(matrices={(candidate.layer, r.hashes): _noise(r, width) for r in requests})
         else:  # of full rank
-            grams = {key: np.cov(_noise(r, 2 * len(r.hashes))) for key, r in zip(noise, requests, strict=True)}
-            recording = Recording(grams=grams)
+            of_noise = np.cov(_noise(shown, 2 * len(shown.hashes)))
+            recording = Recording(grams={(candidate.layer, shown.hashes): of_noise})
         _ = getattr(self.job.benchmark, "ceiling", None)
         with nothing_kept(), warnings.catch_warnings(action="ignore"):
-            return self._score(candidate, recording, None).record.seconds["scoring"]
+            return self._score(candidate, recording, None, shown.stimuli).record.seconds["scoring"]
 
-    def _score(self, candidate: Candidate, recording: Recording, sketch: Sketch | None) -> LayerScore:
+    def _score(
+        self, candidate: Candidate, recording: Recording, sketch: Sketch | None, basis: Sequence[Stimulus] | None = None
+    ) -> LayerScore:
         model = committed(self._model, self.job.area, candidate.layer)
-        activations = RecordedActivations(model.cache_identifier, self.job.form, Recorded(_refuse, recording))
+        activations = RecordedActivations(model.cache_identifier, self.job.form, Recorded(_refuse, recording), basis)
         envelope = self._envelope(self._engine(sketch)) | {
             "layer": candidate.layer,
             "fingerprint": self.fingerprint(candidate.layer, sketch),

@@ -16,17 +16,20 @@ import scipy.stats
 import sklearn.cross_decomposition
 from brainscore_core.metrics import Score
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly, walk_coords
+from brainscore_vision.benchmark_helpers.neural_common import RSABenchmark
 from brainscore_vision.metric_helpers.transformations import apply_aggregate
 from brainscore_vision.metric_helpers.xarray_utils import XarrayCorrelation
+from brainscore_vision.metrics.rdm.metric import RDM
 from brainscore_vision.metrics.regression_correlation.metric import CrossRegressedCorrelation
 
 from ..engine.pls import Predictivity, cross_validate
 from ..plugin.errors import UserError, suggest
 from . import gram_ridge
 from .i2n import with_array_i2n
+from .registry import known_benchmarks
 
 ENGINES = {
-    "gram": "our PLS and ridge from the Gram matrix; CKA gets a surrogate of it, the rest the features (default)",
+    "gram": "our PLS and ridge from the Gram matrix; CKA and RDM get a surrogate of it, the rest features (default)",
     "converged": "as gram, each component iterated to convergence: PLS by the book, not Brain-Score's number",
     "surrogate": "Brain-Score's own metric on n_stimuli columns with the same Gram matrix",
     "brainscore": "Brain-Score's own code throughout, on raw activations: the reference",
@@ -49,7 +52,7 @@ class Job:
     identifier : that it is loaded by
     area : of `AREAS_AND_BEHAVIOR`, or "engineering"
     benchmark : Brain-Score benchmark, a shallow copy where its metric was replaced
-    form : what its activations may be: "gram", "surrogate" or "features" (see `recorded_model.FORMS`)
+    form : what its activations may be, one of `recorded_model.FORMS`
     engine : the engine that will really run: metrics that are no function of the Gram matrix get raw activations
     metric : the replacement, where there is one that keeps its predictions
     calls : how often it asks for activations
@@ -74,13 +77,17 @@ def make_job(
     """Choose what a benchmark gets to see under an engine.
 
     Examples of what comes out under "gram": PLS gets the Gram matrix and our PLS, ridge the Gram matrix and our ridge,
-    CKA the surrogate, and everything else (the behavioural readout standardises its features) the raw activations.
+    CKA and RDM a surrogate, and everything else (the behavioural readout standardises its features) the raw
+    activations.
 
     Parameters
     ----------
-    calls : how often it asks for activations; None: once, and twice where it is taught a task first
+    calls : how often it asks for activations; None: as the registry's table knows of the identifier, else once, and
+        twice where it is taught a task first
     """
-    calls = calls or (2 if hasattr(benchmark, "_fitting_stimuli") else 1)
+    if calls is None:
+        known = known_benchmarks().get(identifier)
+        calls = known.calls if known else 2 if hasattr(benchmark, "_fitting_stimuli") else 1
     if engine == "brainscore":
         return Job(identifier, area, benchmark, "features", "brainscore", calls=calls, reference=True)
     made = functools.partial(Job, identifier, area, calls=calls)
@@ -104,6 +111,8 @@ def make_job(
         return made(fast, "gram", "gram")
     if _is_pls(metric) or gram_ridge.covers(metric):
         return made(benchmark, "surrogate", "surrogate")
+    if _is_rdm(benchmark):
+        return made(benchmark, "rdm", "surrogate")
     return made(with_array_i2n(benchmark), "features", "brainscore")
 
 
@@ -192,6 +201,11 @@ def _is_pls(metric: Any) -> bool:
     correlation = metric.correlation
     pearson = type(correlation) is XarrayCorrelation and correlation._correlation is scipy.stats.pearsonr
     return pearson and metric.cross_validation._split_coord == "stimulus_id"
+
+
+def _is_rdm(benchmark: Any) -> bool:
+    """Whether all that a benchmark computes of a model is Brain-Score's RDM."""
+    return type(benchmark) is RSABenchmark and type(benchmark._rdm) is RDM and benchmark._rdm._neuroid_dim == "neuroid"
 
 
 def _require_responses(target: NeuroidAssembly) -> None:

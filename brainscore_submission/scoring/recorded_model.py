@@ -19,7 +19,8 @@ from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 
 from ..engine.gram import surrogate
-from ..engine.images import Recording, Request, Stimulus, read_stimuli
+from ..engine.images import CONSTANT, ONES, ZEROS, Recording, Request, Stimulus, read_stimuli
+from ..engine.similarity import rdm_surrogate
 from ..plugin.errors import UserError
 from ..plugin.hooks import LOGITS
 
@@ -27,9 +28,9 @@ logger = logging.getLogger(__name__)
 
 N_CLASSES = 1000  # of the class output that Brain-Score's label tasks read
 
-FORMS = ("gram", "surrogate", "features")
+FORMS = ("gram", "surrogate", "rdm", "features")
 """What stands in for a layer's features: the rows of its Gram matrix, n_stimuli columns with the same Gram matrix,
-or the features themselves."""
+2 n_stimuli columns with the same RDM, or the features themselves."""
 
 
 class Recorded:
@@ -59,6 +60,11 @@ class Recorded:
         missing += [layer for layer in request.grams if not self.recording.has(layer, request.stimuli, "gram")]
         if missing:
             self.recording.update(self._record([request]))
+
+
+def framed(form: str, stimuli: Sequence[Stimulus]) -> tuple[Stimulus, ...]:
+    """What is to be recorded for a form: an RDM takes two more rows than there are images."""
+    return (*stimuli, ZEROS, ONES) if form == "rdm" else tuple(stimuli)
 
 
 class NeedsVariance(Exception):  # noqa: N818  (a signal, not an error)
@@ -106,14 +112,18 @@ class RecordedActivations:
         if self._form == "features":
             self._recorded.ensure(Request(tuple(shown), features=frozenset(layers)))
             return [recording.features(layer, shown) for layer in layers], np.arange(len(shown))
-        basis = list(self._basis or shown)
+        basis = [stimulus for stimulus in self._basis or shown if stimulus.sha256 not in CONSTANT]
         position = {stimulus.sha256: at for at, stimulus in reversed(list(enumerate(basis)))}
         if any(stimulus.sha256 not in position for stimulus in shown):
             raise UserError("this benchmark shows images that it did not announce: run it with --engine brainscore.")
-        self._recorded.ensure(Request(tuple(basis), grams=frozenset(layers)))
+        recorded = framed(self._form, basis)
+        self._recorded.ensure(Request(recorded, grams=frozenset(layers)))
         # Layers side by side: their Gram matrices add up.
-        gram = sum(recording.gram(layer, basis) for layer in layers)
+        gram = sum(recording.gram(layer, recorded) for layer in layers)
         rows = np.array([position[stimulus.sha256] for stimulus in shown])
+        if self._form == "rdm":
+            seen = np.append(rows, [-2, -1])
+            return [rdm_surrogate(gram[np.ix_(seen, seen)])], rows
         if self._basis is None:
             rows = np.arange(len(shown))
         return [(surrogate(gram) if self._form == "surrogate" else gram)[rows]], rows
@@ -134,7 +144,8 @@ class _Listening(RecordedActivations):
     def _answer(self, shown: Sequence[Stimulus], layers: Sequence[str]) -> tuple[list[np.ndarray], np.ndarray]:
         names = frozenset(layers)
         features = self._form == "features"
-        self.requests.append(Request(tuple(shown), **{"features" if features else "grams": names}))
+        wanted = {"features" if features else "grams": names}
+        self.requests.append(Request(framed(self._form, shown), **wanted))
         if len(self.requests) >= self._calls:
             raise _Rehearsed
         width = N_CLASSES if LOGITS in names else 5
@@ -147,13 +158,13 @@ def rehearse(
     commit: Callable[[RecordedActivations], ModelCommitment],
     form: str,
     recorded: Recorded,
-    calls: int = 1,
+    calls: int,
 ) -> list[Request]:
     """What a benchmark will ask for, found by running it up to its last question, with noise for the answers before.
 
     Parameters
     ----------
-    benchmark : Brain-Score benchmark
+    benchmark : Brain-Score benchmark, or one of those that it is made of
     commit : callable, activations model -> Brain-Score model
     form : one of `FORMS`
     recorded : whose knowledge of image files is used

@@ -200,7 +200,7 @@ def _load_jobs(
             if area not in (*AREAS_AND_BEHAVIOR, ENGINEERING):  # newer than the table, it says itself what it is about
                 area = _area_of(benchmark)
             _require_layer(identifier, area, known, model)
-            job = make_job(identifier, area, benchmark, options.engine, model.device, known and known.calls)
+            job = make_job(identifier, area, benchmark, options.engine, model.device)
         except NoAccess as error:
             refused.append(_refused(identifier, area, "no access", str(error), model, suite, options, len(todo)))
         except UserError:
@@ -271,7 +271,7 @@ def _score_jobs(jobs: list[Job], model: Model, suite: Suite, options: ScoreOptio
         for number, job in enumerate(jobs):
             watcher.stage(f"preparing the stimuli of {job.identifier}")
             try:
-                asked = _asked_by(job, model, recorded)
+                asked = asked_by(job, model, recorded)
             except NeedsVariance:  # for Brain-Score's own code
                 jobs[number] = make_job(job.identifier, job.area, job.benchmark, "brainscore")
                 continue
@@ -306,8 +306,13 @@ def _score_jobs(jobs: list[Job], model: Model, suite: Suite, options: ScoreOptio
     return records
 
 
-def _asked_by(job: Job, model: Model, recorded: Recorded) -> list[Request]:
-    """Everything that a benchmark will ask for; of one made of several, what each of them will."""
+def asked_by(job: Job, model: Model, recorded: Recorded) -> list[Request]:
+    """Everything that a benchmark will ask for; of one made of several, what each of them will.
+
+    Raises
+    ------
+    NeedsVariance
+    """
     rehearsed = job.parts or (lambda: job.benchmark,)
     return [request for make in rehearsed for request in rehearse(make(), model.commit, job.form, recorded, job.calls)]
 

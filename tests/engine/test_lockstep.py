@@ -11,11 +11,12 @@ from PIL import Image
 from torch import nn
 
 from brainscore_submission.engine.budget import Budget
-from brainscore_submission.engine.images import Request, Stimulus, read_stimuli
+from brainscore_submission.engine.images import ONES, ZEROS, Recording, Request, Stimulus, read_stimuli
 from brainscore_submission.engine.lockstep import Sink, Sweep, Walker, batches_of
 from brainscore_submission.engine.many_layers import GramSource, survey_recorder
 from brainscore_submission.engine.plan import make_plan
 from brainscore_submission.engine.recorder import Recorder
+from brainscore_submission.engine.sketch import Sketch
 from brainscore_submission.engine.survey import survey
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.plugin.preprocessing import load_pixels, normalise
@@ -154,6 +155,39 @@ def test_every_plan_gives_the_recorders_matrices_and_makes_the_passes_it_promise
         "lockstep and disk": (True, True, True, False) in ways,
         "some features at a time": any(columns for *_, columns in ways),
     }[way]
+
+
+@pytest.mark.parametrize("way, sketch", [("lockstep", None), ("on disk", None), ("lockstep and disk", Sketch(64, 0))])
+def test_stimuli_without_an_image_are_rows_of_every_plans_matrices(way, sketch, make_recorder, stimuli, tight):
+    memory, disk = BUDGETS[way]
+    recorder = make_recorder(memory, disk)
+    found = survey_recorder(recorder, (3, 48, 48))
+    asked = (*stimuli, ZEROS, ONES)
+    layers = [candidate.layer for candidate in found.candidates]
+    recording = make_recorder().record([Request(tuple(stimuli), features=frozenset(layers))])
+    for candidate, gram in GramSource(recorder, found, sketch).grams(found.candidates, asked):
+        features = torch.from_numpy(recording.features(candidate.layer, stimuli))
+        features = torch.cat([features, torch.zeros_like(features[:1]), torch.ones_like(features[:1])])
+        if sketch is not None and candidate.n_features > sketch.columns:
+            features = sketch.projection(candidate.n_features)(features)
+        centred = features.double().numpy() - features.double().numpy().mean(axis=0)
+        answer = Recording(grams={(candidate.layer, Request(asked).hashes): gram}).gram(candidate.layer, asked)
+        np.testing.assert_allclose(answer, centred @ centred.T, rtol=0, atol=1e-6 * np.abs(answer).max())
+
+
+@pytest.mark.parametrize("budget", [(PLENTY, 0), (5_000 * N_STIMULI, PLENTY), (2_000 * N_STIMULI, 0)])
+def test_the_recorder_takes_them_along_with_other_layers_of_the_same_images(budget, make_recorder, stimuli):
+    recorder = make_recorder(*budget)
+    layers = [candidate.layer for candidate in survey_recorder(make_recorder(), (3, 48, 48)).candidates]
+    framed, plain = frozenset(layers[:2]), frozenset(layers[2:4])
+    asked = (ZEROS, ONES, *stimuli)
+    recording = recorder.record([Request(asked, grams=framed), Request(tuple(stimuli), grams=plain)])
+    features = make_recorder().record([Request(tuple(stimuli), features=framed)])
+    for layer in framed:
+        x = features.features(layer, stimuli).astype(float)
+        x = np.concatenate([np.zeros_like(x[:1]), np.ones_like(x[:1]), x])
+        x -= x.mean(axis=0)
+        np.testing.assert_allclose(recording.gram(layer, asked), x @ x.T, rtol=0, atol=1e-9 * np.abs(x @ x.T).max())
 
 
 def test_what_the_cache_holds_is_not_recorded_again(make_recorder, stimuli, tmp_path, tight):

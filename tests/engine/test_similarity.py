@@ -5,7 +5,6 @@ import doctest
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
 from brainscore_vision import load_metric
 from brainscore_vision.metrics.cka.metric import linear_CKA, unbiased_linear_CKA
@@ -14,7 +13,6 @@ from brainscore_vision.model_helpers.brain_transformation.behavior import OddOne
 
 from brainscore_submission.engine import similarity as module
 from brainscore_submission.engine.similarity import (
-    MeanProducts,
     cka,
     odd_one_out,
     rdm,
@@ -54,49 +52,20 @@ def centred_gram(features):
     return centred @ centred.T
 
 
-def means_of(features, width=97):
-    products = MeanProducts(len(features))
-    for start in range(0, features.shape[1], width):
-        products.add(features[:, start : start + width])
-    return products.result()
+def framed_gram(features):
+    """With the two stimuli that have no image."""
+    constants = np.stack([np.zeros(features.shape[1]), np.ones(features.shape[1])])
+    return centred_gram(np.concatenate([features, constants]))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("offset", [0.0, 300.0])
 def test_uncentred_products_come_back(dtype, offset):
-    features = make_features(offset=offset, dtype=dtype)
-    direct = features.astype(float) @ features.astype(float).T
-    products = uncentred_products(centred_gram(features), means_of(features))
-    assert np.abs(products / direct - 1).max() < 1e-14
-
-
-@pytest.mark.parametrize(
-    "make", [torch.from_numpy, lambda x: torch.from_numpy(x).to(torch.bfloat16), np.asfortranarray]
-)
-def test_chunks_of_any_kind_and_width(monkeypatch, make):
-    monkeypatch.setattr(module, "BLOCK_COLUMNS", 7)
-    features = make(make_features(dtype=np.float32))
-    exact = torch.as_tensor(features).double().numpy()
-    means = means_of(features)
-    assert means.n_features == 500
-    assert means.feature_sum == pytest.approx(exact.sum(axis=1), rel=1e-12)
-    assert means.offset == pytest.approx((exact - exact.mean(axis=0)) @ exact.mean(axis=0), rel=1e-10)
-    assert means.squared == pytest.approx((exact.mean(axis=0) ** 2).sum(), rel=1e-12)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_chunks_on_a_gpu():
-    features = torch.from_numpy(make_features(dtype=np.float32))
-    cpu, gpu = means_of(features), means_of(features.cuda())
-    assert gpu.offset == pytest.approx(cpu.offset, rel=1e-10)
-    assert gpu.feature_sum == pytest.approx(cpu.feature_sum, rel=1e-12)
-    assert gpu.squared == pytest.approx(cpu.squared, rel=1e-12)
-
-
-def test_a_chunk_of_other_stimuli_is_refused():
-    with pytest.raises(UserError, match=r"expected columns of shape \(3, n\), got \(4, 2\)"):
-        MeanProducts(3).add(np.zeros((4, 2)))
+    features = make_features(offset=offset, dtype=dtype).astype(float)
+    products = uncentred_products(framed_gram(features))
+    assert np.abs(products[:-1, :-1] / (features @ features.T) - 1).max() < 1e-13
+    assert products[-1, :-1] == pytest.approx(features.sum(axis=1), rel=1e-9, abs=1e-9)
+    assert products[-1, -1] == pytest.approx(features.shape[1])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -104,7 +73,7 @@ def test_a_chunk_of_other_stimuli_is_refused():
 def test_rdm_is_brainscores(dtype, offset):
     features = make_features(offset=offset, dtype=dtype)
     theirs = RDM()(make_assembly(features)).values
-    ours = rdm(centred_gram(features), means_of(features))
+    ours = rdm(framed_gram(features))
     assert np.abs(ours - theirs).max() < 1e-9
     assert np.array_equal(ours, ours.T)
     assert not ours.diagonal().any()
@@ -113,7 +82,8 @@ def test_rdm_is_brainscores(dtype, offset):
 def test_rdm_of_some_of_the_stimuli():
     features = make_features()
     some = np.array([3, 17, 4, 28, 0])
-    ours = rdm(centred_gram(features)[np.ix_(some, some)], means_of(features).of(some))
+    rows = np.append(some, [-2, -1])
+    ours = rdm(framed_gram(features)[np.ix_(rows, rows)])
     assert np.abs(ours - RDM()(make_assembly(features[some])).values).max() < 1e-9
 
 
@@ -122,7 +92,7 @@ def test_a_stimulus_whose_features_are_all_the_same_has_no_correlation():
     features[5] = 2.0
     with np.errstate(invalid="ignore", divide="ignore"):
         theirs = RDM()(make_assembly(features)).values
-    ours = rdm(centred_gram(features), means_of(features))
+    ours = rdm(framed_gram(features))
     assert np.array_equal(np.isnan(ours), np.isnan(theirs))
     assert np.isnan(ours[5]).all()
 
@@ -131,7 +101,7 @@ def test_a_stimulus_whose_features_are_all_the_same_has_no_correlation():
 def test_brainscores_rdm_of_the_surrogate_is_that_of_the_features(offset):
     features = make_features(offset=offset)
     features[5] = 2.0
-    stand_in = rdm_surrogate(centred_gram(features), means_of(features))
+    stand_in = rdm_surrogate(framed_gram(features))
     assert stand_in.shape == (N_STIMULI, 2 * N_STIMULI)
     with np.errstate(invalid="ignore", divide="ignore"):
         theirs, ours = (RDM()(make_assembly(values)).values for values in (features, stand_in))
@@ -142,7 +112,7 @@ def test_brainscores_rdm_of_the_surrogate_is_that_of_the_features(offset):
 def test_similarity_of_rdms_is_brainscores():
     features, other = make_features(), make_features(seed=5)[:, :40]
     model, neural = make_assembly(features), make_assembly(other)
-    ours = rdm_similarity(rdm(centred_gram(features), means_of(features)), rdm(centred_gram(other), means_of(other)))
+    ours = rdm_similarity(rdm(framed_gram(features)), rdm(framed_gram(other)))
     assert ours == pytest.approx(float(load_metric("rdm")(model, neural)), abs=1e-9)
     assert ours == pytest.approx(RDMSimilarity()(RDM()(model), RDM()(neural)), abs=1e-9)
 
@@ -198,7 +168,7 @@ def test_odd_one_out_choices_are_brainscores(measure, dtype):
     judge = OddOneOut("judge", Features(assembly), layer="readout")
     judge.set_similarity_measure(measure)
     theirs = judge.look_at(pd.DataFrame({"stimulus_id": ids[triplets.ravel()]})).values.ravel()
-    products = uncentred_products(centred_gram(features), means_of(features))
+    products = uncentred_products(framed_gram(features))[:-1, :-1]
     choice, gap = odd_one_out(products, triplets, cosine=measure == "cosine")
     ours = ids[np.take_along_axis(triplets, choice[:, None], axis=1).ravel()]
     clear = gap > (1e-7 * np.sqrt(448) if dtype == np.float32 else 0)

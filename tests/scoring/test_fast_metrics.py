@@ -217,7 +217,7 @@ def test_two_areas_on_one_layer_work_across_benchmarks(make_benchmark, model):
 
 def test_a_rehearsal_tells_the_requests_without_a_forward_pass(make_benchmark, model):
     job = a_job(make_benchmark(METRICS["PLS"][0]()))
-    (request,) = rehearse(job.benchmark, model.commit, job.form, Recorded(record=None))
+    (request,) = rehearse(job.benchmark, model.commit, job.form, Recorded(record=None), job.calls)
     assert request.grams == {LAYERS["IT"]}
     assert len(request.hashes) == N_STIMULI
 

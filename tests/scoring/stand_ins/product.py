@@ -8,7 +8,7 @@ from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 
 from brainscore_submission.engine.budget import Budget
 from brainscore_submission.models.model import Model
-from brainscore_submission.plugin.card import Card, Weights
+from brainscore_submission.plugin.card import Card, Preprocessing, Weights
 from brainscore_submission.scoring.records import Record
 from brainscore_submission.scoring.score import ScoreOptions, score_suite
 from brainscore_submission.scoring.suites import single_benchmarks
@@ -30,7 +30,14 @@ class TinyModel(Model):
 
 
 def tiny_model(**changes) -> Model:
-    card = Card("stand_in_network", "stand_in", Weights(file="none"), visual_degrees=VISUAL_DEGREES, num_classes=1000)
+    card = Card(
+        "stand_in_network",
+        "stand_in",
+        Weights(file="none"),
+        visual_degrees=VISUAL_DEGREES,
+        num_classes=1000,
+        preprocessing=Preprocessing("of the judge", resize_px=64),
+    )
     fields = {"layers": {**LAYERS, "behavior": READOUT}, "batch_size": 16} | changes
     return TinyModel("stand-in", card, network(), {"seed": 7}, **fields)
 
