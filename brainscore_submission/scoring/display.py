@@ -138,6 +138,16 @@ def _area_table(facts: dict[str, Any]) -> Table:
     return table
 
 
+def _reason_lines(records: Sequence[Record]) -> list[str]:
+    """Why benchmarks have no score; one line for many that share a reason, which the table tells apart by id."""
+    sharing: dict[tuple[str, str], list[str]] = {}
+    for record in records:
+        if record.reason:
+            sharing.setdefault((record.status, record.reason), []).append(record.benchmark)
+    named = {reason: names if len(names) <= 5 else [f"{len(names)} benchmarks"] for reason, names in sharing.items()}
+    return [f"{name}: {status}, {reason}." for (status, reason), names in named.items() for name in names]
+
+
 def _area_rows(facts: dict[str, Any]) -> dict[str, dict[str, float | None]]:
     """Name of a row -> area or "average" -> score."""
     ours = {**facts["areas"], "average": facts["average"]}
@@ -152,7 +162,7 @@ def _area_rows(facts: dict[str, Any]) -> dict[str, dict[str, float | None]]:
 
 def _footnotes(model: Model, suite: Suite, records: Sequence[Record], facts: dict[str, Any]) -> list[str]:
     notes = [_hierarchy_line(facts)] if set(AREAS) <= set(facts["areas"]) else []
-    notes += [f"{record.benchmark}: {record.status}, {record.reason}." for record in records if record.reason]
+    notes += _reason_lines(records)
     published = _published(model)
     if published is not None:
         paper = rho_hierarchy(published.scores)

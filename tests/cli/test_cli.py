@@ -214,3 +214,15 @@ def test_every_command_explains_itself(command):
     )
     assert done.returncode == 0, done.stderr
     assert not command or "Example" in done.stdout
+
+
+def test_a_reason_that_many_share_is_one_line(evaluate_here, monkeypatch):
+    def refuse(identifier, suite):
+        raise NoAccess("no credentials for this data")
+
+    monkeypatch.setattr("brainscore_submission.scoring.score.load", refuse)
+    code, out, _ = evaluate_here("--model", "demo:ground_truth", "--suite", "leaderboard")
+    assert code == 1
+    assert out.count("no credentials for this data") == 1
+    assert "99 benchmarks: no access, no credentials for this data." in out
+    assert out.count("no access") == 99 + 1
