@@ -18,6 +18,7 @@ setup(
     package_dir={"brainscore_submission.layer_maps": "layer_maps"},
     package_data={
         "": ["*.toml", "*.txt", "*.json"],
+        "brainscore_submission.scoring": ["named_suites/*.toml"],
         "brainscore_submission.plugin": ["cards/*.toml", "requirements.txt"],
     },
     install_requires=[

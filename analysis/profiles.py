@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -168,10 +168,11 @@ def normal_resamples(value, error, key, *, n_resamples=N_RESAMPLES, seed=0):
 
 
 def _suite(records):
-    """How benchmarks average to areas: the competition's tree, or plain means."""
+    """How benchmarks average to areas: the tree of a suite that has groups, or plain means."""
     name = records["suite"].iloc[0]
-    if name == "competition2022":
-        return find_suite(name)
+    if name in ("competition2022", "leaderboard"):
+        # An area that is not fully scored is no part of a profile: models would be compared on different benchmarks.
+        return replace(find_suite(name), partial=False)
     by_area = records.groupby("area", sort=False)["benchmark"].apply(tuple)
     return Suite(name, by_area.to_dict())
 

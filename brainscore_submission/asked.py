@@ -27,7 +27,7 @@ class Asked:
     ----------
     model, name, weights, layer_map, preprocessing, device, batch_size, precision : see `models.opening.open_model`
     layers : "V1=<layer>,V2=<layer>", over those of the layer map
-    suite : name of a suite, instead of `benchmarks` or `recordings`; default "public"
+    suite : name of a suite or path of a suite's TOML file, instead of `benchmarks` or `recordings`; default "public"
     benchmarks : ids
     recordings, metric : folder of a lab's own recordings
     memory, disk : what recorded features may take, such as "4GB"; default half of what is free

@@ -27,14 +27,26 @@ Examples:
 
   python evaluate.py --model 991 --benchmark MajajHong2015public.IT-pls --json
 
+  python evaluate.py --model 991 --suite leaderboard
+
+  python evaluate.py --model 991 --suite my.toml
+
   python evaluate.py --model 991 --recordings my_v4_session/
+
+Suites: public (five areas, public data), li2026 (12 benchmarks of V1, V2, V4 and IT, public data), demo (simulated,
+offline), competition2022 (33 benchmarks, private data), leaderboard (the site's 99 of March 2026, most of them private;
+what cannot be had is shown, and averages are over what was scored, beside the site's rule). A suite of your own is a
+TOML file: docs/suites.md.
 """
 
 
 def evaluate(
     model: Annotated[str, typer.Option(help="991, 1084, 1095, 1057, a card's identifier, or timm:<name>.")] = "",
     name: Annotated[str | None, typer.Option(help="What records and tables call it; default the identifier.")] = None,
-    suite: Annotated[str | None, typer.Option(help="public (default), demo or competition2022.")] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(help="public (default), demo, li2026, competition2022, leaderboard, or your own: my.toml."),
+    ] = None,
     benchmark: Annotated[list[str] | None, typer.Option(help="A Brain-Score benchmark id; repeatable.")] = None,
     recordings: Annotated[Path | None, typer.Option(help="Folder of your own recordings.")] = None,
     weights: Annotated[str | None, typer.Option(help='A checkpoint file, or "untrained".')] = None,

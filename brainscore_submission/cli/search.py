@@ -47,7 +47,10 @@ def search_command(
         name: Annotated[
             str | None, typer.Option(help="What records and tables call it; default the identifier.")
         ] = None,
-        suite: Annotated[str | None, typer.Option(help="public (default), demo or competition2022.")] = None,
+        suite: Annotated[
+            str | None,
+            typer.Option(help="public (default), demo, li2026, competition2022, leaderboard, or your own: my.toml."),
+        ] = None,
         benchmark: Annotated[list[str] | None, typer.Option(help="A Brain-Score benchmark id; repeatable.")] = None,
         recordings: Annotated[Path | None, typer.Option(help="Folder of your own recordings.")] = None,
         metric: Annotated[str, typer.Option(help="For --recordings: pls, ridge_cv, cka or rdm.")] = "pls",

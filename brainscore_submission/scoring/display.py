@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich import box
@@ -18,11 +18,18 @@ from .published import CAVEAT, PublishedModel, published_model
 from .records import Record, marks_of
 from .suites import Suite
 
+# How the averages of a suite are taken, in words.
+AVERAGES = {"complete": "none where a benchmark has no score", "scored": "over what was scored"}
+SITE_RULE = "failed and missing count as 0; average of neural (V1, V2, V4, IT) and behavior"
+
 
 def summary(model: Model, suite: Suite, records: Sequence[Record]) -> dict[str, Any]:
     """Everything that `evaluate` has to say, as one JSON-able object."""
-    today = suite.average({record.benchmark: record.score for record in records})
-    then = suite.average({record.benchmark: getattr(record.measured, "score_2022", None) for record in records})
+    scores = {record.benchmark: record.score for record in records}
+    today = suite.average(scores)
+    # A 2022 formula exists for some benchmarks only, so that what was scored under it is no tree of its own.
+    strict = dataclasses.replace(suite, partial=False)
+    then = strict.average({record.benchmark: getattr(record.measured, "score_2022", None) for record in records})
     hierarchy = _hierarchy(today)
     published = _published(model)
     return {
@@ -32,11 +39,15 @@ def summary(model: Model, suite: Suite, records: Sequence[Record]) -> dict[str, 
         "marks": marks_of(records) or (*model.marks, *(["SIMULATED"] if suite.simulated else [])),
         "areas": {area: value for area, value in today.items() if area != "average"},
         "average": today["average"],
+        "averages": AVERAGES["scored" if suite.partial else "complete"],
+        "n_scored": _n_scored(suite, scores),
+        "site_rule": _by_site_rule(suite, scores) if suite.partial else None,
         "areas_2022": {area: value for area, value in then.items() if area != "average"},
         "average_2022": then["average"],
         "hierarchy": None if hierarchy is None else dataclasses.asdict(hierarchy),
         "published_2022": None if published is None else {**published.scores, "average": published.average},
         "caveat": suite.caveat,
+        "source": suite.source,
         "records": [record.model_dump(mode="json") for record in records],
     }
 
@@ -52,6 +63,21 @@ def show(model: Model, suite: Suite, records: Sequence[Record], console: Console
             *(Text(line, style="dim") for line in _footnotes(model, suite, records, facts)),
         )
     )
+
+
+def _n_scored(suite: Suite, scores: Mapping[str, float | None]) -> dict[str, dict[str, int]]:
+    """Area -> how many of its benchmarks have a score, of how many."""
+    counted = {area: {"scored": 0, "of": 0} for area in suite.areas}
+    for leaf, area in suite.leaves.items():
+        counted[area]["scored"] += scores.get(leaf) is not None
+        counted[area]["of"] += 1
+    return counted
+
+
+def _by_site_rule(suite: Suite, scores: Mapping[str, float | None]) -> dict[str, Any]:
+    found = suite.average_by_site_rule(scores)
+    areas = {area: found[area] for area in suite.areas}
+    return {"rule": SITE_RULE, "areas": areas, "neural": found["neural"], "average": found["average"]}
 
 
 def model_table(rows: Sequence[tuple[str, str, str, bool, float | None]]) -> Table:
@@ -103,10 +129,7 @@ def _area_table(facts: dict[str, Any]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for column in ("area scores", *areas, "Avg"):
         table.add_column(column, justify="left" if column == "area scores" else "right", no_wrap=True)
-    rows = {
-        "today, r²/c": {**facts["areas"], "average": facts["average"]},
-        "2022, (r/c)²": {**facts["areas_2022"], "average": facts["average_2022"]},
-    }
+    rows = _area_rows(facts)
     if facts["published_2022"]:
         rows["paper, private data"] = facts["published_2022"]
     for name, scores in rows.items():
@@ -115,13 +138,37 @@ def _area_table(facts: dict[str, Any]) -> Table:
     return table
 
 
+def _reason_lines(records: Sequence[Record]) -> list[str]:
+    """Why benchmarks have no score; one line for many that share a reason, which the table tells apart by id."""
+    sharing: dict[tuple[str, str], list[str]] = {}
+    for record in records:
+        if record.reason:
+            sharing.setdefault((record.status, record.reason), []).append(record.benchmark)
+    named = {reason: names if len(names) <= 5 else [f"{len(names)} benchmarks"] for reason, names in sharing.items()}
+    return [f"{name}: {status}, {reason}." for (status, reason), names in named.items() for name in names]
+
+
+def _area_rows(facts: dict[str, Any]) -> dict[str, dict[str, float | None]]:
+    """Name of a row -> area or "average" -> score."""
+    ours = {**facts["areas"], "average": facts["average"]}
+    site = facts["site_rule"]
+    if site is not None:
+        return {
+            "ours, over what was scored": ours,
+            "site's rule, missing as 0": {**site["areas"], "average": site["average"]},
+        }
+    return {"today, r²/c": ours, "2022, (r/c)²": {**facts["areas_2022"], "average": facts["average_2022"]}}
+
+
 def _footnotes(model: Model, suite: Suite, records: Sequence[Record], facts: dict[str, Any]) -> list[str]:
     notes = [_hierarchy_line(facts)] if set(AREAS) <= set(facts["areas"]) else []
-    notes += [f"{record.benchmark}: {record.status}, {record.reason}." for record in records if record.reason]
+    notes += _reason_lines(records)
     published = _published(model)
     if published is not None:
         paper = rho_hierarchy(published.scores)
         notes.append(f"Paper: {CAVEAT}; its ρ is {paper.rho:+.1f}.")
+    notes += [_coverage_line(facts)] if suite.partial else []
+    notes += [f"Tree: {suite.source}."] if suite.source else []
     notes += [suite.caveat] if suite.caveat else []
     notes += _layer_lines(records)
     if "UNTRAINED" in facts["marks"]:
@@ -131,6 +178,14 @@ def _footnotes(model: Model, suite: Suite, records: Sequence[Record], facts: dic
         notes.append(str(model.origin["note"]))
     notes += [f"{record.benchmark}: {note}" for record in records for note in record.notes]
     return notes
+
+
+def _coverage_line(facts: dict[str, Any]) -> str:
+    """What the averages of a suite rest on that is not scored whole, and how the site would take them."""
+    counts = facts["n_scored"]
+    scored, total = (sum(one[part] for one in counts.values()) for part in ("scored", "of"))
+    areas = ", ".join(f"{area} {one['scored']} of {one['of']}" for area, one in counts.items())
+    return f"Scored {scored} of {total} benchmarks: {areas}. Site's rule: {facts['site_rule']['rule']}."
 
 
 def _layer_lines(records: Sequence[Record]) -> list[str]:

@@ -1,6 +1,7 @@
 """Suites: which benchmarks stand for which area, how their scores average, and how they are loaded.
 
-The benchmarks are Brain-Score's own objects; the demo suite's are built from its classes in ``demo/``.
+The benchmarks are Brain-Score's own objects; the demo suite's are built from its classes in ``demo/``. All other suites
+are data: the TOML files in ``named_suites/``, or a user's own.
 """
 
 from __future__ import annotations
@@ -8,44 +9,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import botocore.exceptions
 
-from ..plugin.areas import AREAS_AND_BEHAVIOR
+from ..plugin.areas import AREAS, AREAS_AND_BEHAVIOR, BEHAVIOR
 from ..plugin.errors import UserError, suggest
 from .registry import known_benchmarks, registered
-
-# A suite's shape: area -> what is averaged, each either a benchmark id or a named group of such, all unweighted.
-Tree = Mapping[str, "Sequence[str | Tree]"]
-
-MARQUES_GROUPS: dict[str, tuple[str, ...]] = {
-    "orientation": (
-        "Ringach2002-circular_variance",
-        "Ringach2002-or_bandwidth",
-        "Ringach2002-orth_pref_ratio",
-        "Ringach2002-or_selective",
-        "Ringach2002-cv_bandwidth_ratio",
-        "Ringach2002-opr_cv_diff",
-        "DeValois1982-pref_or",
-    ),
-    "spatial_frequency": ("DeValois1982-peak_sf", "Schiller1976-sf_bandwidth", "Schiller1976-sf_selective"),
-    "response_selectivity": (
-        "FreemanZiemba2013-texture_selectivity",
-        "FreemanZiemba2013-texture_sparseness",
-        "FreemanZiemba2013-texture_variance_ratio",
-        "Ringach2002-modulation_ratio",
-    ),
-    "receptive_field_size": ("Cavanaugh2002-grating_summation_field", "Cavanaugh2002-surround_diameter"),
-    "surround_modulation": ("Cavanaugh2002-surround_suppression_index",),
-    "texture_modulation": (
-        "FreemanZiemba2013-texture_modulation_index",
-        "FreemanZiemba2013-abs_texture_modulation_index",
-    ),
-    "response_magnitude": ("Ringach2002-max_dc", "FreemanZiemba2013-max_texture", "FreemanZiemba2013-max_noise"),
-}
-
-_V4_IT_DATA = ("MajajHong2015", "Sanghavi2020", "SanghaviJozwik2020", "SanghaviMurty2020")
+from .suite_files import ENDING, NAMED, Tree, read_suite_file, shipped_suites
 
 
 @dataclass(frozen=True)
@@ -60,6 +32,8 @@ class Suite:
     caveat : one sentence that belongs beside every table of this suite
     loaders : benchmark id -> callable that builds it; empty for Brain-Score's registry
     data : hash of the recordings, where they are the user's own
+    source : where the tree is from, and of when
+    partial : averages are taken over what was scored, and stand beside the rule of Brain-Score's site
     """
 
     name: str
@@ -68,6 +42,8 @@ class Suite:
     caveat: str = ""
     loaders: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     data: str | None = None
+    source: str = ""
+    partial: bool = False
 
     @property
     def simulated(self) -> bool:
@@ -79,27 +55,59 @@ class Suite:
         """Benchmark id -> area, in order."""
         return {leaf: area for area, branch in self.areas.items() for leaf in _leaves(branch)}
 
-    def average(self, scores: Mapping[str, float | None]) -> dict[str, float | None]:
-        """Score of each area, and ``"average"`` of the five; None wherever a leaf is missing.
+    def average(self, scores: Mapping[str, Any]) -> dict[str, Any]:
+        """Score of each area, and ``"average"`` of the five.
+
+        Of a `partial` suite all means are over what was scored; otherwise None stands wherever a leaf is missing.
+
+        Parameters
+        ----------
+        scores : benchmark id -> score (a number, or an array of resamples), None or absent where there is none
+        """
+        mean = _mean_of_scored if self.partial else _mean
+        areas = {area: mean([_value(node, scores, mean) for node in branch]) for area, branch in self.areas.items()}
+        complete = all(area in areas for area in AREAS_AND_BEHAVIOR)
+        return {**areas, "average": mean([areas[area] for area in AREAS_AND_BEHAVIOR]) if complete else None}
+
+    def average_by_site_rule(self, scores: Mapping[str, float | None]) -> dict[str, float | None]:
+        """As Brain-Score's site averages: what failed or is missing counts as 0, and behaviour is half of it all.
+
+        The rule is read from the site's code (``benchmarks/sql/mv.sql`` of brain-score/brain-score.web): a node's score
+        is the sum of its children that have one over the number of its children.
 
         Parameters
         ----------
         scores : benchmark id -> score, None or absent where there is none
+
+        Returns
+        -------
+        dict: each area (None where nothing was scored, which the site shows as X and counts as 0), ``"neural"`` (mean
+        of V1, V2, V4 and IT) and ``"average"`` (mean of neural and behaviour, the site's Global Score); these two are
+        None without all five areas, and where nothing was scored.
         """
-        areas = {area: _mean([_value(node, scores) for node in branch]) for area, branch in self.areas.items()}
-        complete = all(area in areas for area in AREAS_AND_BEHAVIOR)
-        return {**areas, "average": _mean(list(areas.values())) if complete else None}
+        filled = {leaf: 0.0 if scores.get(leaf) is None else scores[leaf] for leaf in self.leaves}
+        areas = {area: _mean([_value(node, filled, _mean) for node in branch]) for area, branch in self.areas.items()}
+        scored = {area for leaf, area in self.leaves.items() if scores.get(leaf) is not None}
+        shown = {area: value if area in scored else None for area, value in areas.items()}
+        if not scored & set(AREAS_AND_BEHAVIOR) or not set(AREAS_AND_BEHAVIOR) <= set(areas):
+            return {**shown, "neural": None, "average": None}
+        neural = sum(areas[area] for area in AREAS) / len(AREAS)
+        return {**shown, "neural": neural, "average": (neural + areas[BEHAVIOR]) / 2}
 
 
-def _value(node: str | Tree, scores: Mapping[str, float | None]) -> float | None:
+def _value(node: str | Tree, scores: Mapping[str, Any], mean: Callable[[list[Any]], Any]) -> Any:
     if isinstance(node, str):
         return scores.get(node)
     (branch,) = node.values()
-    return _mean([_value(child, scores) for child in branch])
+    return mean([_value(child, scores, mean) for child in branch])
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
+def _mean(values: Sequence[Any]) -> Any:
     return None if not values or any(value is None for value in values) else sum(values) / len(values)
+
+
+def _mean_of_scored(values: Sequence[Any]) -> Any:
+    return _mean([value for value in values if value is not None])
 
 
 def _leaves(branch: Iterable[str | Tree]) -> list[str]:
@@ -123,53 +131,41 @@ def _demo() -> Suite:
     )
 
 
-def _public() -> Suite:
+def _from_file(path: Path) -> Suite:
+    file_of_ours = path.parent == NAMED
+    demo = None if file_of_ours else _demo()
+    found = read_suite_file(path, demo.leaves if demo else {})
+    if not file_of_ours and found.name in (*SUITES, SINGLE):
+        raise UserError(f"{path}: the name '{found.name}' is taken: records of two suites would lie in one folder.")
+    simulated = frozenset(demo.leaves if demo else ()) & {leaf for leaf, _ in found.leaves}
     return Suite(
-        "public",
-        {
-            "V1": ("FreemanZiemba2013public.V1-pls",),
-            "V2": ("FreemanZiemba2013public.V2-pls",),
-            "V4": ("MajajHong2015public.V4-pls",),
-            "IT": ("MajajHong2015public.IT-pls",),
-            "behavior": ("Rajalingham2018public-i2n",),
-        },
-        caveat="Public data. The behavioural readout is fitted and tested on the same images: optimistic.",
+        found.name,
+        found.tree,
+        simulated_leaves=simulated,
+        caveat=found.caveat,
+        loaders={leaf: demo.loaders[leaf] for leaf in simulated},
+        source=found.source,
+        partial=found.average == "scored",
     )
 
 
-def _competition2022() -> Suite:
-    marques = {
-        "Marques2020": tuple(
-            {group: tuple(f"Marques2020_{leaf}" for leaf in leaves)} for group, leaves in MARQUES_GROUPS.items()
-        )
-    }
-    return Suite(
-        "competition2022",
-        {
-            "V1": ("FreemanZiemba2013.V1-pls", marques),
-            "V2": ("FreemanZiemba2013.V2-pls",),
-            "V4": tuple(f"{data}.V4-pls" for data in _V4_IT_DATA),
-            "IT": tuple(f"{data}.IT-pls" for data in _V4_IT_DATA),
-            "behavior": ("Rajalingham2018-i2n",),
-        },
-        caveat="Private data: needs Brain-Score's credentials.",
-    )
-
-
-SUITES: dict[str, Callable[[], Suite]] = {"demo": _demo, "public": _public, "competition2022": _competition2022}
+SUITES = ("demo", *shipped_suites())
+SINGLE = "benchmarks"  # what benchmarks given by id are called
 
 
 def find_suite(name: str) -> Suite:
-    """A suite by name.
+    """A suite by name, or a user's own by the path of its TOML file.
 
     Raises
     ------
     UserError
-        For an unknown name.
+        For an unknown name, and for a file that cannot be used.
     """
+    if name.endswith(ENDING):
+        return _from_file(Path(name))
     if name not in SUITES:
-        raise UserError(f"unknown suite '{name}'.{suggest(name, SUITES)}")
-    return SUITES[name]()
+        raise UserError(f"unknown suite '{name}'.{suggest(name, SUITES)} Or give a TOML file: --suite my.toml.")
+    return _demo() if name == "demo" else _from_file(NAMED / f"{name}{ENDING}")
 
 
 def single_benchmarks(identifiers: Sequence[str]) -> Suite:
@@ -191,7 +187,7 @@ def single_benchmarks(identifiers: Sequence[str]) -> Suite:
         areas[area] = (*areas.get(area, ()), identifier)
     simulated = frozenset(leaf for leaf in identifiers if leaf in ours)
     loaders = {leaf: ours[leaf][1].loaders[leaf] for leaf in identifiers if leaf in ours}
-    return Suite("benchmarks", areas, simulated_leaves=simulated, loaders=loaders)
+    return Suite(SINGLE, areas, simulated_leaves=simulated, loaders=loaders)
 
 
 class NoAccess(Exception):

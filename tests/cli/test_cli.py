@@ -143,6 +143,54 @@ def test_where_nothing_could_be_scored_the_exit_code_says_so(evaluate_here, monk
     assert "error: nothing was scored: no internet connection. --suite demo needs no data." in err
 
 
+OWN_SUITE = """
+name = "mine"
+average = "scored"
+
+[areas]
+V1 = ["FreemanZiemba2013.V1-pls"]
+V2 = ["FreemanZiemba2013.V2-pls"]
+V4 = ["demo.V4-pls", "private"]
+IT = ["MajajHong2015.IT-pls"]
+behavior = ["Rajalingham2018-i2n"]
+
+[groups]
+private = ["MajajHong2015.V4-pls", "Sanghavi2020.V4-pls"]
+"""
+
+
+def test_a_suite_of_ones_own_shows_both_averages(evaluate_here, monkeypatch, tmp_path):
+    def refuse_private(identifier, suite):
+        if identifier not in suite.loaders:
+            raise NoAccess("no credentials for this data")
+        return suite.loaders[identifier]()
+
+    monkeypatch.setattr("brainscore_submission.scoring.score.load", refuse_private)
+    (tmp_path / "my.toml").write_text(OWN_SUITE)
+    _, out, _ = evaluate_here("--model", "demo:ground_truth", "--suite", "my.toml", "--json")
+    said = json.loads(out)
+    score = next(one["measured"]["score"] for one in said["records"] if one["benchmark"] == "demo.V4-pls")
+    assert score > 0.5
+    assert said["areas"] == {"V1": None, "V2": None, "V4": score, "IT": None, "behavior": None}
+    assert said["average"] == score
+    assert said["averages"] == "over what was scored"
+    # V4 is (score + 0) / 2, one of four areas that make half of all.
+    assert said["site_rule"]["average"] == pytest.approx(score / 2 / 4 / 2)
+    assert said["n_scored"]["V4"] == {"scored": 1, "of": 3}
+    _, shown, _ = evaluate_here("--model", "demo:ground_truth", "--suite", "my.toml", "--rerun", "never")
+    ours, site = (
+        next(line for line in shown.splitlines() if line.strip().startswith(row)) for row in ("ours", "site's")
+    )
+    assert ours.split()[-5:] == ["–", f"{score:.3f}", "–", "–", f"{score:.3f}"]
+    assert site.split()[-5:] == ["–", f"{score / 2:.3f}", "–", "–", f"{score / 16:.3f}"]
+    assert "Scored 1 of 7 benchmarks" in shown
+
+
+def test_the_help_names_the_suites():
+    for name in ("public", "demo", "li2026", "competition2022", "leaderboard", "my.toml"):
+        assert name in EVALUATE_HELP
+
+
 def test_a_wrong_model_ends_the_program_with_one_line(evaluate):
     done = evaluate("--model", "992", check=1)
     assert done.stderr.count("\n") <= 2 and "Did you mean 991?" in done.stderr
@@ -166,3 +214,15 @@ def test_every_command_explains_itself(command):
     )
     assert done.returncode == 0, done.stderr
     assert not command or "Example" in done.stdout
+
+
+def test_a_reason_that_many_share_is_one_line(evaluate_here, monkeypatch):
+    def refuse(identifier, suite):
+        raise NoAccess("no credentials for this data")
+
+    monkeypatch.setattr("brainscore_submission.scoring.score.load", refuse)
+    code, out, _ = evaluate_here("--model", "demo:ground_truth", "--suite", "leaderboard")
+    assert code == 1
+    assert out.count("no credentials for this data") == 1
+    assert "99 benchmarks: no access, no credentials for this data." in out
+    assert out.count("no access") == 99 + 1

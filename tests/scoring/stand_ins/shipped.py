@@ -1,11 +1,18 @@
-"""Writes the table of benchmarks that the product ships, from what was found by running them.
+"""Writes the table of benchmarks and the suite `leaderboard` that the product ships, from what running them found.
 
 python tests/scoring/stand_ins/shipped.py
 """
 
 import json
+import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from stand_ins.leaderboard import LEADERBOARD, leaderboard
+
+# Of the Brain-Score that facts.json was written with.
+VERSION, DATE = "2.4.2", "2026-11-27"
 FACTS = Path(__file__).with_name("facts.json")
 SHIPPED = Path(__file__).parents[3] / "brainscore_submission" / "scoring" / "benchmarks.json"
 AREAS = ("V1", "V2", "V4", "IT")
@@ -98,7 +105,14 @@ def table(facts: dict[str, dict]) -> dict[str, dict]:
     return {identifier: row(one) for identifier, one in facts.items()}
 
 
+def suite(facts: dict[str, dict]) -> str:
+    """The text of the suite `leaderboard`."""
+    return leaderboard(facts, {name: one["area"] for name, one in table(facts).items()}, VERSION, DATE)
+
+
 if __name__ == "__main__":
-    shipped = table(json.loads(FACTS.read_text()))
+    found = json.loads(FACTS.read_text())
+    LEADERBOARD.write_text(suite(found))
+    shipped = table(found)
     lines = ",\n".join(f" {json.dumps(name)}: {json.dumps(shipped[name])}" for name in sorted(shipped))
     SHIPPED.write_text("{\n" + lines + "\n}\n")
