@@ -27,6 +27,7 @@ from ..plugin.files import require_writable_folder
 from ..plugin.hooks import LOGITS
 from . import uncertainty
 from .consistency import array_ceilings
+from .downloads import reason_for_bad_data
 from .fast_metrics import Job, make_job, require_engine
 from .formulas import FORMULAS, OF_2022_BY_CLASS, UNCEILED, UNKNOWN, Found, by_class, ceiled, read_score
 from .recorded_model import N_CLASSES, NeedsVariance, Recorded, RecordedActivations, rehearse
@@ -251,6 +252,8 @@ def _refused(
 def _reason(error: Exception) -> str:
     """An error of somebody else's code in one line; its traceback goes to the log."""
     logger.info("failed", exc_info=error)
+    if told := reason_for_bad_data(error):
+        return told
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"[:300]
 
