@@ -34,7 +34,7 @@ from .recorded_model import N_CLASSES, NeedsVariance, Recorded, RecordedActivati
 from .records import Predictivity, Record, RecordError, record_path, versions
 from .registry import Known, known_benchmarks
 from .sidecar import Sidecar
-from .suites import NoAccess, Suite, load
+from .suites import BadData, NoAccess, Suite, load
 
 logger = logging.getLogger(__name__)
 
@@ -203,7 +203,8 @@ def _load_jobs(
             _require_layer(identifier, area, known, model)
             job = make_job(identifier, area, benchmark, options.engine, model.device, known and known.calls)
         except NoAccess as error:
-            refused.append(_refused(identifier, area, "no access", str(error), model, suite, options, len(todo)))
+            status = "failed" if isinstance(error, BadData) else "no access"
+            refused.append(_refused(identifier, area, status, str(error), model, suite, options, len(todo)))
         except UserError:
             raise
         except Exception as error:  # noqa: BLE001

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..plugin.areas import AREAS_AND_BEHAVIOR
 from ..plugin.errors import UserError, suggest
-from .downloads import reason_for_no_access
+from .downloads import reason_for_bad_data, reason_for_no_access
 from .registry import known_benchmarks, registered
 
 # A suite's shape: area -> what is averaged, each either a benchmark id or a named group of such, all unweighted.
@@ -197,13 +197,17 @@ class NoAccess(Exception):
     """A benchmark whose data cannot be had: no credentials, or no internet connection."""
 
 
+class BadData(NoAccess):
+    """A benchmark whose data came broken, or are not what Brain-Score registers."""
+
+
 def load(identifier: str, suite: Suite) -> Any:
     """Build a benchmark.
 
     Raises
     ------
     NoAccess
-        If its data cannot be had.
+        If its data cannot be had; `BadData` if they are broken.
     UserError
         If no benchmark has this identifier.
     """
@@ -218,15 +222,14 @@ def load(identifier: str, suite: Suite) -> Any:
         with nothing_kept():  # an assembly kept of an earlier run is found by its name alone, and no hash is looked at
             benchmark = brainscore_vision.load_benchmark(identifier)
             _fetch_all(benchmark)
-    except AssertionError as error:
-        if "No registrations found" not in str(error):
-            raise
-        raise UserError(f"unknown benchmark '{identifier}'.{suggest(identifier, known_benchmarks())}") from error
     except Exception as error:  # Brain-Score wraps S3's answers into a bare Exception
-        reason = reason_for_no_access(error)
-        if reason is None:
-            raise
-        raise NoAccess(reason) from error
+        if isinstance(error, AssertionError) and "No registrations found" in str(error):
+            raise UserError(f"unknown benchmark '{identifier}'.{suggest(identifier, known_benchmarks())}") from error
+        if reason := reason_for_no_access(error):
+            raise NoAccess(reason) from error
+        if reason := reason_for_bad_data(error):
+            raise BadData(reason) from error
+        raise
     return benchmark
 
 

@@ -18,8 +18,7 @@ import numpy as np
 import pytest
 from loopback import Wire, emptied_bucket, s3_listening
 
-from brainscore_submission.scoring.downloads import reason_for_bad_data
-from brainscore_submission.scoring.suites import find_suite, load
+from brainscore_submission.scoring.suites import BadData, find_suite, load
 
 # Of xarray, on Python's own interface.
 pytestmark = pytest.mark.filterwarnings("ignore:SelectableGroups dict interface is deprecated:DeprecationWarning")
@@ -71,7 +70,7 @@ class Storage:
     """
 
     def __init__(self, owner, target, files, folder, private=None, spoilt=None, cut=None):
-        self.owner, self.folder = owner, folder
+        self.owner = owner
         self.files = {file.identifier: file for file in files}
         self.private, self.spoilt, self.cut = private, spoilt, cut
         self.cache, self.hashes = folder / "brainio", folder / "hashes.json"
@@ -100,7 +99,7 @@ class Storage:
 
     def cut_of(self, request):
         wanted = self.cut and request.startswith("GET") and self.files[self.cut].key in request
-        # Half of the file, and with files above 8 MB that come in several ranges the answer's headers at least.
+        # Half of the file; of one that comes in two pieces, part of each.
         return min(self.files[self.cut].path.stat().st_size // 2, 100_000) if wanted else None
 
     def mend(self):
@@ -197,9 +196,9 @@ def outcome(done):
 
 def refusal(identifier):
     """Why the product does not score a benchmark, in its words."""
-    with pytest.raises(Exception) as refused:  # noqa: PT011 Brain-Score raises a bare one
+    with pytest.raises(BadData) as refused:
         load(identifier, find_suite("public"))
-    return reason_for_bad_data(refused.value)
+    return str(refused.value)
 
 
 def test_the_public_suite_ends_with_the_table(evaluate, store, tmp_path):

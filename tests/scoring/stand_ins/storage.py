@@ -7,7 +7,7 @@ from brainscore_core.supported_data_standards.brainio import packaging
 
 from . import electrophysiology, psychophysics
 
-BUCKET, FOLDER = "brainscore-storage", "brainio-brainscore"
+FOLDER = "brainio-brainscore"
 # Identifier of the assembly, of its stimulus set, and what makes them.
 STORED = (
     ("movshon.FreemanZiemba2013.public", "FreemanZiemba2013.aperture-public", electrophysiology.freemanziemba),
