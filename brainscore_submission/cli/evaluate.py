@@ -112,6 +112,8 @@ def evaluate(
         if not any(record.status == "scored" for record in records):
             reasons = sorted({record.reason for record in records if record.reason}) or ["no record is there"]
             raise UserError(f"nothing was scored: {'; '.join(reasons)}. --suite demo needs no data.")
+        if any(record.status != "scored" for record in records):
+            raise typer.Exit(1)  # the table says which and why
 
 
 def models(

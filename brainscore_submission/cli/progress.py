@@ -96,12 +96,15 @@ def watching(terminal: Terminal) -> Iterator[Watcher]:
             stage=enter,
             recorded=lambda done, total: advance(stage, done, total),
             planned=lambda lines: terminal.console.print("Plan:", *lines, sep="\n", highlight=False, soft_wrap=True),
-            scored=lambda record, done, total: terminal.console.print(_one_line(record), highlight=False),
+            scored=lambda record, done, total: terminal.console.print(
+                _one_line(record), highlight=False, soft_wrap=True, markup=False
+            ),
         )
 
 
 def _one_line(record: Record) -> str:
-    if record.status == "no access":
-        return f"{record.benchmark}: no access ({record.reason})"
-    value = f"score {record.score:.3f}" if record.score is not None else "unceiled"
-    return f"{record.benchmark}: {value}, r {record.measured.raw:+.3f}"
+    found = record.measured
+    if found is None:
+        return f"{record.benchmark}: {record.status} ({record.reason})"
+    value = "unceiled" if found.score is None else f"score {found.score:.3f}"
+    return f"{record.benchmark}: {value}" + ("" if found.raw is None else f", r {found.raw:+.3f}")

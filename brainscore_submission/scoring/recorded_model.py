@@ -189,7 +189,7 @@ def rehearse(
 
 @contextlib.contextmanager
 def nothing_kept() -> Iterator[None]:
-    """Brain-Score keeps what some benchmarks (Marques2020) compute of a model: not of noise."""
+    """Brain-Score keeps what some benchmarks make of a model (Marques2020) or a file (FreemanZiemba2013): not here."""
     before = os.environ.get("RESULTCACHING_DISABLE")
     os.environ["RESULTCACHING_DISABLE"] = "1"
     try:

@@ -27,13 +27,14 @@ from ..plugin.files import require_writable_folder
 from ..plugin.hooks import LOGITS
 from . import uncertainty
 from .consistency import array_ceilings
+from .downloads import reason_for_bad_data
 from .fast_metrics import Job, make_job, require_engine
 from .formulas import FORMULAS, OF_2022_BY_CLASS, UNCEILED, UNKNOWN, Found, by_class, ceiled, read_score
 from .recorded_model import N_CLASSES, NeedsVariance, Recorded, RecordedActivations, rehearse
 from .records import Predictivity, Record, RecordError, record_path, versions
 from .registry import Known, known_benchmarks
 from .sidecar import Sidecar
-from .suites import NoAccess, Suite, load
+from .suites import BadData, NoAccess, Suite, load
 
 logger = logging.getLogger(__name__)
 
@@ -202,7 +203,8 @@ def _load_jobs(
             _require_layer(identifier, area, known, model)
             job = make_job(identifier, area, benchmark, options.engine, model.device)
         except NoAccess as error:
-            refused.append(_refused(identifier, area, "no access", str(error), model, suite, options, len(todo)))
+            status = "failed" if isinstance(error, BadData) else "no access"
+            refused.append(_refused(identifier, area, status, str(error), model, suite, options, len(todo)))
         except UserError:
             raise
         except Exception as error:  # noqa: BLE001
@@ -251,6 +253,8 @@ def _refused(
 def _reason(error: Exception) -> str:
     """An error of somebody else's code in one line; its traceback goes to the log."""
     logger.info("failed", exc_info=error)
+    if told := reason_for_bad_data(error):
+        return told
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0] if lines else 'no message'}"[:300]
 

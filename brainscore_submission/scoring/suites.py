@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import botocore.exceptions
-
 from ..plugin.areas import AREAS, AREAS_AND_BEHAVIOR, BEHAVIOR
 from ..plugin.errors import UserError, suggest
+from .downloads import reason_for_bad_data, reason_for_no_access
 from .registry import known_benchmarks, registered
 from .suite_files import ENDING, NAMED, Tree, read_suite_file, shipped_suites
 
@@ -194,13 +193,17 @@ class NoAccess(Exception):
     """A benchmark whose data cannot be had: no credentials, or no internet connection."""
 
 
+class BadData(NoAccess):
+    """A benchmark whose data came broken, or are not what Brain-Score registers."""
+
+
 def load(identifier: str, suite: Suite) -> Any:
     """Build a benchmark.
 
     Raises
     ------
     NoAccess
-        If its data cannot be had.
+        If its data cannot be had; `BadData` if they are broken.
     UserError
         If no benchmark has this identifier.
     """
@@ -209,27 +212,26 @@ def load(identifier: str, suite: Suite) -> Any:
     os.environ.setdefault("BS_INSTALL_DEPENDENCIES", "no")  # otherwise loading runs pip
     import brainscore_vision
 
+    from .recorded_model import nothing_kept
+
     try:
-        return brainscore_vision.load_benchmark(identifier)
-    except AssertionError as error:
-        if "No registrations found" not in str(error):
-            raise
-        raise UserError(f"unknown benchmark '{identifier}'.{suggest(identifier, known_benchmarks())}") from error
+        with nothing_kept():  # an assembly kept of an earlier run is found by its name alone, and no hash is looked at
+            benchmark = brainscore_vision.load_benchmark(identifier)
+            _fetch_all(benchmark)
     except Exception as error:  # Brain-Score wraps S3's answers into a bare Exception
-        reason = _reason_for_no_access(error)
-        if reason is None:
-            raise
-        raise NoAccess(reason) from error
+        if isinstance(error, AssertionError) and "No registrations found" in str(error):
+            raise UserError(f"unknown benchmark '{identifier}'.{suggest(identifier, known_benchmarks())}") from error
+        if reason := reason_for_no_access(error):
+            raise NoAccess(reason) from error
+        if reason := reason_for_bad_data(error):
+            raise BadData(reason) from error
+        raise
+    return benchmark
 
 
-def _reason_for_no_access(error: Exception) -> str | None:
-    """S3's refusal or the missing connection in words; None if the error is something else."""
-    answers = error.args[0] if error.args and isinstance(error.args[0], list) else [error]
-    last = answers[-1]  # signed download first, unsigned last
-    if isinstance(last, botocore.exceptions.EndpointConnectionError | botocore.exceptions.HTTPClientError):
-        return "no internet connection"
-    if isinstance(last, botocore.exceptions.NoCredentialsError):
-        return "no credentials"
-    if isinstance(last, botocore.exceptions.ClientError) and last.response["Error"]["Code"] in ("403", "AccessDenied"):
-        return "no credentials for this data"
-    return None
+def _fetch_all(benchmark: Any) -> None:
+    """Some benchmarks put their download off until they are run; what cannot be had is to be known before recording."""
+    from brainscore_vision.utils import LazyLoad
+
+    if issubclass(type(assembly := getattr(benchmark, "_assembly", None)), LazyLoad):
+        assembly._ensure_loaded()

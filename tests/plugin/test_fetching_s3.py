@@ -1,15 +1,13 @@
-"""Fetching weights from S3: moto on loopback, and a wire in front of it that can be cut."""
+"""Fetching weights from S3, which is played by a server on loopback."""
 
 import contextlib
 import dataclasses
 import errno
 import socket
-import threading
 
-import boto3
 import pytest
 import torch
-from moto.server import ThreadedMotoServer
+from loopback import Wire, emptied_bucket, s3_listening
 
 from brainscore_submission.plugin import fetching
 from brainscore_submission.plugin.card import Source, Weights
@@ -24,26 +22,18 @@ KEY = "models/user_1/tiny.pt"
 
 @pytest.fixture(scope="module")
 def s3_server():
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield host, port
-    server.stop()
+    with s3_listening() as address:
+        yield address
 
 
 @pytest.fixture
 def s3(s3_server, monkeypatch):
     """An empty account; `put(content) -> version id`. The fetching client is anonymous and so must be let in."""
-    host, port = s3_server
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://{}:{}".format(*s3_server))
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name, raising=False)
-    owner = boto3.client("s3", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
-    owner.create_bucket(Bucket=BUCKET)
-    yield owner
-    for version in owner.list_object_versions(Bucket=BUCKET).get("Versions", []):
-        owner.delete_object(Bucket=BUCKET, Key=version["Key"], VersionId=version["VersionId"])
-    owner.delete_bucket(Bucket=BUCKET)
+    with emptied_bucket(s3_server, BUCKET) as owner:
+        yield owner
 
 
 def put(owner, body: bytes, versioned=True) -> str | None:
@@ -54,50 +44,6 @@ def put(owner, body: bytes, versioned=True) -> str | None:
 
 def s3_source(version=None):
     return Source("s3", bucket=BUCKET, key=KEY, version=version)
-
-
-class Wire:
-    """A TCP proxy that closes each successive connection after so many bytes of the answer; None: never."""
-
-    def __init__(self, target, cuts):
-        self.target, self.cuts, self.asked = target, list(cuts), []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.address = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.thread = threading.Thread(target=self.serve)
-
-    def serve(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
-            with client, socket.create_connection(self.target) as server:
-                self.carry(client, server)
-
-    def carry(self, client, server):
-        request = b""
-        while b"\r\n\r\n" not in request:
-            received = client.recv(65536)
-            if not received:
-                return
-            request += received
-        self.asked.append(request.decode("latin-1"))
-        # one request a connection, so that the end of the answer is the end of the stream
-        server.sendall(request.replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
-        left = self.cuts.pop(0) if self.cuts else None
-        with contextlib.suppress(OSError):
-            while left != 0 and (answer := server.recv(65536 if left is None else min(left, 65536))):
-                client.sendall(answer)
-                left = left if left is None else left - len(answer)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        self.thread.join()
 
 
 def test_s3_object_is_fetched_verified_and_loaded(s3, content, tiny_network, card_from, left_over):
