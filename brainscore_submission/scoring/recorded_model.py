@@ -26,6 +26,8 @@ from ..plugin.hooks import LOGITS
 
 logger = logging.getLogger(__name__)
 
+# Modules of Brain-Score that keep results which depend on a model or a file.
+KEEPING = ("brainscore_vision.benchmark_helpers.properties_common", "brainscore_vision.benchmarks")
 N_CLASSES = 1000  # of the class output that Brain-Score's label tasks read
 
 FORMS = ("gram", "surrogate", "rdm", "features")
@@ -189,14 +191,18 @@ def rehearse(
 
 @contextlib.contextmanager
 def nothing_kept() -> Iterator[None]:
-    """Brain-Score keeps what some benchmarks make of a model (Marques2020) or a file (FreemanZiemba2013): not here."""
+    """Brain-Score keeps what some benchmarks make of a model (Marques2020) or a file (FreemanZiemba2013): not here.
+
+    Images resized to a field of view are kept as ever: otherwise each run would resize them anew.
+    """
     before = os.environ.get("RESULTCACHING_DISABLE")
-    os.environ["RESULTCACHING_DISABLE"] = "1"
+    if before != "1":
+        os.environ["RESULTCACHING_DISABLE"] = ",".join([*filter(None, [before]), *KEEPING])
     try:
         yield
     finally:
         if before is None:
-            del os.environ["RESULTCACHING_DISABLE"]
+            os.environ.pop("RESULTCACHING_DISABLE", None)
         else:
             os.environ["RESULTCACHING_DISABLE"] = before
 

@@ -1,5 +1,9 @@
 """Promises of search/scores.py: what a search asks a benchmark beforehand leaves no trace."""
 
+import re
+from pathlib import Path
+
+import brainscore_vision
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from result_caching import store
 
@@ -7,14 +11,29 @@ from brainscore_submission.layer_search.scores import committed, requests_of
 from brainscore_submission.models.model import Model
 from brainscore_submission.plugin.checkpoint import load_network
 from brainscore_submission.scoring.fast_metrics import Job
+from brainscore_submission.scoring.recorded_model import KEEPING
 
 LAYER = "blocks.1.blocks.1.0.norm1"
 
 
-@store(identifier_ignore=["rate"])
 def firing_rate(identifier, rate):
     """Kept by the model's identifier alone, as Marques2020's firing rates are."""
     return rate
+
+
+firing_rate.__module__ = "brainscore_vision.benchmarks.lab"
+firing_rate = store(identifier_ignore=["rate"])(firing_rate)
+
+
+def test_what_brainscore_keeps_of_a_model_or_a_file_lies_in_the_modules_that_are_told():
+    folder = Path(brainscore_vision.__file__).parent
+    keeping = [path for path in folder.rglob("*.py") if re.search(r"^\s*@store(_xarray)?\(", path.read_text(), re.M)]
+    modules = {".".join(path.relative_to(folder.parent).with_suffix("").parts) for path in keeping}
+    others = {module for module in modules if not module.startswith(KEEPING)}
+    assert {module for module in others if not module.startswith("brainscore_vision.model")} == {
+        "brainscore_vision.benchmark_helpers.screen",  # resized images
+        "brainscore_vision.data.kar2019.data_packaging",  # not run by a benchmark
+    }
 
 
 class OfFiringRates:
