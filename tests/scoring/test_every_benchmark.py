@@ -4,6 +4,7 @@ One id of each class runs by default, all of them under the marker `slow`.
 """
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,20 @@ def test_the_product_gives_brainscores_score(identifier, stand_ins, cka_in_float
     assert record.score == pytest.approx(float(value.mean()), abs=1e-6)
     if identifier not in OWN_FORMULA:
         assert record.measured.formula == (SHIPPED[identifier]["formula"] or "r")
+
+
+@pytest.mark.slow
+def test_a_hundred_benchmarks_are_computed_from_gram_matrices(stand_ins):
+    import brainscore_vision
+
+    from brainscore_submission.scoring.fast_metrics import make_job
+
+    compared = {i: known for i, known in known_benchmarks().items() if known.task == "recording"}
+    forms = Counter(
+        make_job(identifier, known.area, brainscore_vision.load_benchmark(identifier), "gram").form
+        for identifier, known in compared.items()
+    )
+    assert (forms["gram"], forms["surrogate"] + forms["rdm"]) == (74, 28)
 
 
 @pytest.mark.parametrize("identifier", ["Marques2020_DeValois1982-pref_or", "Maniquet2024-confusion_similarity"])
