@@ -150,6 +150,23 @@ def test_the_same_seeds_give_the_same_score(identifier, stand_ins):
     assert brainscore_alone(identifier).item() == brainscore_alone(identifier).item()
 
 
+def test_the_four_numbers_of_marques2020_are_those_of_a_hand_computation(stand_ins, tmp_path):
+    """Score and error are raw value and its error over the ceiling, in 2022 as today; no square."""
+    from stand_ins.alone import brainscore_alone
+    from stand_ins.product import scored
+
+    identifier = "Marques2020_DeValois1982-pref_or"
+    score = brainscore_alone(identifier)
+    raw, ceiling = float(score.attrs["raw"]), float(score.attrs["ceiling"])
+    raw_error = float(score.attrs["raw"].attrs["error"])
+    (record,) = scored([identifier], tmp_path)
+    measured = record.measured
+    assert (measured.formula, measured.score) == ("r/c", pytest.approx(raw / ceiling, abs=1e-12))
+    assert measured.score_2022 == measured.score
+    assert measured.score_error == pytest.approx(raw_error / ceiling, abs=1e-12)
+    assert 0 < raw < ceiling < 1
+
+
 def test_a_data_set_without_a_stand_in_is_refused_not_fetched(stand_ins):
     import brainscore_vision
 
