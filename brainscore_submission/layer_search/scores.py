@@ -24,9 +24,10 @@ from ..plugin.errors import UserError
 from ..plugin.files import write_whole
 from ..plugin.hooks import LOGITS
 from ..scoring.fast_metrics import Job
+from ..scoring.measured import score_job
 from ..scoring.recorded_model import Recorded, RecordedActivations, nothing_kept
 from ..scoring.records import Predictivity, Record, set_aside_older
-from ..scoring.score import asked_by, describe_record, score_job
+from ..scoring.score import asked_by, describe_record
 from ..scoring.sidecar import RecordError
 from ..scoring.suites import Suite
 
