@@ -1,10 +1,11 @@
-"""The command line: `brainscore-submission evaluate|models|benchmarks|search|package|check|weights|recordings`.
+"""The command line: `brainscore-submission evaluate|models|benchmarks|search|package|check|weights|recordings|attack`.
 
 `evaluate.py` at the top of the repository calls the same `evaluate`.
 """
 
 import typer
 
+from .attack import attack_app
 from .benchmarks import BENCHMARKS_HELP, benchmarks
 from .evaluate import EVALUATE_HELP, evaluate, models
 from .front_end import run
@@ -26,6 +27,7 @@ app.command(help=SEARCH_HELP)(search_command())
 for _command in (models, package, check, weights):
     app.command()(_command)
 app.add_typer(recordings_app, name="recordings")
+app.add_typer(attack_app, name="attack")
 
 
 def main() -> None:
