@@ -63,6 +63,11 @@ class RecordBook:
             raise UserError(f"unknown rerun policy '{rerun}'.{suggest(rerun, RERUN)}")
         self.model, self.images, self.results, self.rerun, self.command = model, images, results, rerun, command
 
+    @property
+    def folder(self) -> Path:
+        """Where the records of this model lie."""
+        return record_path(self.results, self.model.name, SUITE, "any").parent
+
     def name(self, *parts: object) -> str:
         """Of a record: the images and what was done with them."""
         return ".".join(map(str, (self.images.name, *parts)))
@@ -163,8 +168,7 @@ class RecordBook:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def _unfinished(self, what: str, settings: Mapping[str, Any]) -> Path:
-        folder = record_path(self.results, self.model.name, SUITE, "unfinished").parent / "unfinished"
-        return folder / f"{what.partition(':')[0]}-{self.fingerprint(settings)[:24]}"
+        return self.folder / "unfinished" / f"{what.partition(':')[0]}-{self.fingerprint(settings)[:24]}"
 
 
 def read_table(path: Path, record: Record) -> dict[str, np.ndarray]:
