@@ -329,19 +329,19 @@ def picture(axes, pixels: np.ndarray, title: str) -> None:
     axes.set_title(title, loc="left")
 
 
-def as_png(figure: Figure) -> bytes:
+def as_png(figure: Figure, dpi: int = 200) -> bytes:
     """A figure as PNG."""
     from . import figures
 
     buffer = io.BytesIO()
     with figures.style():
-        figure.savefig(buffer, format="png", metadata={"Software": None})
+        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
 
 
 def as_gif(film: Sequence[Figure]) -> bytes:
     """Figures one after the other, the last one longest."""
-    pictures = [Image.open(io.BytesIO(as_png(figure))).convert("RGB") for figure in film]
+    pictures = [Image.open(io.BytesIO(as_png(figure, dpi=80))).convert("RGB") for figure in film]
     pictures = [one.resize(pictures[0].size).quantize(128) for one in pictures]
     buffer = io.BytesIO()
     pictures[0].save(

@@ -89,7 +89,8 @@ def effectiveness(
         if len(numbers) < 2:
             raise UserError("--steps: two or more different numbers are needed, for example 1,10,200.")
         require_writable(output, "--output")
-        rows, kept, stated = [], [], []
+        unfinished = output.parent / f".{output.name}.unfinished"
+        rows, stated = [], []
         for one in listed:
             asked = Asked(
                 one.source, name=one.name, weights=one.weights, device=device, batch_size=batch_size,
@@ -104,11 +105,10 @@ def effectiveness(
                 continue
             facts = [opened.fingerprint, shown.fingerprint, str(within), opened.batch_size]
             key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-            kept.append(output.parent / f".{output.name}.unfinished" / key)
             with progress_bar(terminal) as advance:
                 found = grid_rows(
                     classifier, shown, within, steps=numbers, seeds=starts, size=opened.batch_size,
-                    unfinished=kept[-1], progress=advance,
+                    unfinished=unfinished / key, progress=advance,
                 )  # fmt: skip
             named = {"model": opened.name, "epoch": "" if one.epoch is None else one.epoch}
             rows += [named | row for row in found]
@@ -116,8 +116,7 @@ def effectiveness(
             write_plan(terminal, {"models": stated, "seconds": sum(one["seconds"] for one in stated)}, as_json)
             return
         write_whole(output, summary_csv(rows), "--output")
-        for folder in kept:
-            forget(folder)
+        forget(unfinished)
         gaps = gaps_of(rows)
         if as_json:
             said = [

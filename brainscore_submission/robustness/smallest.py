@@ -56,10 +56,11 @@ def smallest_perturbations(classifier: Classifier, search: str = "minimal", step
         if batch.maps is None:
             return seen
         rho, reason = np.full(len(labels), math.nan), np.full(len(labels), "misclassified", dtype="<U40")
-        right = seen["correct"]
-        images = [values.cpu().numpy() for values in (attack.adversarial, pixels[correct], attack.found)]
-        rho[right], reasons = alignment(*images, batch.maps.numpy()[right])
-        reason[right] = [one or "" for one in reasons]
+        if correct.any():
+            right = seen["correct"]
+            images = [values.cpu().numpy() for values in (attack.adversarial, pixels[correct], attack.found)]
+            rho[right], reasons = alignment(*images, batch.maps.numpy()[right])
+            reason[right] = [one or "" for one in reasons]
         return seen | {"rho": rho, "reason": reason}
 
     return look
