@@ -107,6 +107,9 @@ def main(
         listed = [Checkpoint(source, weights=weights) for source in model or ()]
         listed += read_checkpoints(models) if models else []
         require_different(listed)
+        missing = next((path for path in images if not path.exists()), None)
+        if missing:  # before any weights are fetched
+            raise UserError(f"there is no {missing}. Give photos, or a folder of them.")
         require_writable_folder(output, "--output")
         aim = Aim(target, eps, steps, step)
         averages = brain_averages(results) if results else {}
@@ -117,8 +120,7 @@ def main(
             if as_json:
                 terminal.write_json({"dry_run": {"models": len(opened), "seconds": round(seconds, 1)}})
             return
-        columns = [attacked(terminal, one, aim, output, averages) for one in opened]
-        columns.sort(key=lambda column: (column.average is None, column.average or 0.0))
+        columns = in_order([attacked(terminal, one, aim, output, averages) for one in opened])
         paths = write_all(columns, output, aim)
         rows = summary(columns)
         if as_json:
@@ -219,6 +221,11 @@ def brain_averages(results: Path) -> dict[str, float]:
         if None not in scores:
             means.setdefault(profile.model, float(np.mean(scores)))
     return means
+
+
+def in_order(columns: Sequence[Column]) -> list[Column]:
+    """By rising brain score; those without one last."""
+    return sorted(columns, key=lambda column: (column.average is None, column.average or 0.0))
 
 
 def summary(columns: Sequence[Column]) -> list[dict]:

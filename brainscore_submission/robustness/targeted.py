@@ -35,11 +35,8 @@ def read_photos(where: Sequence[Path], preprocessing: Preprocessing) -> Labelled
     Raises
     ------
     UserError
-        a place that is not there, no photo, or one that cannot be read
+        no photo, or one that cannot be read
     """
-    missing = next((path for path in where if not path.exists()), None)
-    if missing:
-        raise UserError(f"there is no {missing}. Give photos, or a folder of them.")
     found = [file for path in where for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
     files = [file for file in found if file.suffix.lower() in SUFFIXES]
     others = [file.name for file in found if file.suffix.lower() not in SUFFIXES]

@@ -72,7 +72,7 @@ def test_photos_that_cannot_be_used(photos, linear, tmp_path):
     assert read_photos([photos / "0.png", photos / "2.png"], preprocessing).identities == ("0.png", "2.png")
     (tmp_path / "empty").mkdir()
     for where, says in (
-        ([tmp_path / "none"], "there is no "),
+        ([tmp_path / "none.png"], "no such image file"),
         ([tmp_path / "empty"], "no photos there"),
         ([photos, photos / "0.png"], "0.png is there twice"),
     ):
