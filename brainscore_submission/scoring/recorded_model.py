@@ -20,7 +20,7 @@ from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 
 from ..engine.gram import surrogate
 from ..engine.images import CONSTANT, ONES, ZEROS, Recording, Request, Stimulus, read_stimuli
-from ..engine.similarity import rdm_surrogate
+from ..engine.similarity import products_surrogate, rdm_surrogate
 from ..plugin.errors import UserError
 from ..plugin.hooks import LOGITS
 
@@ -30,9 +30,10 @@ logger = logging.getLogger(__name__)
 KEEPING = ("brainscore_vision.benchmark_helpers.properties_common", "brainscore_vision.benchmarks")
 N_CLASSES = 1000  # of the class output that Brain-Score's label tasks read
 
-FORMS = ("gram", "surrogate", "rdm", "features")
+FORMS = ("gram", "surrogate", "rdm", "products", "features")
 """What stands in for a layer's features: the rows of its Gram matrix, n_stimuli columns with the same Gram matrix,
-2 n_stimuli columns with the same RDM, or the features themselves."""
+2 n_stimuli columns with the same RDM, n_stimuli columns with the same products though not centred, or the features
+themselves."""
 
 
 class Recorded:
@@ -65,8 +66,8 @@ class Recorded:
 
 
 def framed(form: str, stimuli: Sequence[Stimulus]) -> tuple[Stimulus, ...]:
-    """What is to be recorded for a form: an RDM takes two more rows than there are images."""
-    return (*stimuli, ZEROS, ONES) if form == "rdm" else tuple(stimuli)
+    """What is to be recorded for a form: what sees where the origin is takes two more rows than there are images."""
+    return (*stimuli, ZEROS, ONES) if form in ("rdm", "products") else tuple(stimuli)
 
 
 class NeedsVariance(Exception):  # noqa: N818  (a signal, not an error)
@@ -123,9 +124,10 @@ class RecordedActivations:
         # Layers side by side: their Gram matrices add up.
         gram = sum(recording.gram(layer, recorded) for layer in layers)
         rows = np.array([position[stimulus.sha256] for stimulus in shown])
-        if self._form == "rdm":
+        if self._form in ("rdm", "products"):
             seen = np.append(rows, [-2, -1])
-            return [rdm_surrogate(gram[np.ix_(seen, seen)])], rows
+            gram = gram[np.ix_(seen, seen)]
+            return [rdm_surrogate(gram) if self._form == "rdm" else products_surrogate(gram)], rows
         if self._basis is None:
             rows = np.arange(len(shown))
         return [(surrogate(gram) if self._form == "surrogate" else gram)[rows]], rows
