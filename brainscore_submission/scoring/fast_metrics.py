@@ -108,7 +108,7 @@ def make_job(
     if engine in ("gram", "converged") and gram_ridge.covers(metric):
         fast = copy.copy(benchmark)
         fast._similarity_metric = gram_ridge.with_gram_ridge(metric, device)
-        return made(fast, "gram", "gram")
+        return made(fast, "rows", "gram")
     if _is_pls(metric) or gram_ridge.covers(metric):
         return made(benchmark, "surrogate", "surrogate")
     if _is_rdm(benchmark):

@@ -142,7 +142,7 @@ def test_a_hundred_benchmarks_are_computed_from_gram_matrices(stand_ins):
         make_job(identifier, known.area, brainscore_vision.load_benchmark(identifier), "gram").form
         for identifier, known in compared.items()
     )
-    assert (forms["gram"], forms["surrogate"] + forms["rdm"] + forms["products"]) == (74, 29)
+    assert (forms["gram"] + forms["rows"], forms["surrogate"] + forms["rdm"] + forms["products"]) == (74, 29)
 
 
 @pytest.mark.parametrize("identifier", ["Marques2020_DeValois1982-pref_or", "Maniquet2024-confusion_similarity"])
