@@ -33,8 +33,8 @@ N_CLASSES = 1000  # of the class output that Brain-Score's label tasks read
 
 FORMS = ("gram", "rows", "surrogate", "rdm", "products", "features")
 """What stands in for a layer's features: the rows of its Gram matrix; their numbers, with the matrix beside them, of
-which nothing then makes copies; n_stimuli columns with the same Gram matrix; 2 n_stimuli columns with the same RDM; n_stimuli
-columns with the same products though not centred; or the features themselves."""
+which nothing then makes copies; n_stimuli columns with the same Gram matrix; 2 n_stimuli columns with the same RDM;
+n_stimuli columns with the same products though not centred; or the features themselves."""
 
 
 class Recorded:
