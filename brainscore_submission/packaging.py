@@ -64,6 +64,8 @@ def package(
     UserError
         the name is refused or taken, a layer does not exist, or the weights are untrained or cannot be verified
     """
+    if card.weights.file.endswith(".py"):
+        raise UserError(f"{card.weights.file}: the site takes models that a card describes. See `Add a model`, README.")
     _demand_name(name)
     _demand_layers(card, layers)
     source = parse_weights_location(weights_location) if isinstance(weights_location, str) else weights_location

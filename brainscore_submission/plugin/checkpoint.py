@@ -4,19 +4,21 @@ Where the file comes from is in ``fetching.py``.
 """
 
 import argparse
+import contextlib
 import json
 import pickle
 import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
+import torchvision
 from safetensors import SafetensorError
 from safetensors.torch import load_file as load_safetensors
 from torch import Tensor, nn
@@ -27,6 +29,8 @@ from .fetching import Progress, WeightsFile, fetch_file, owner
 from .files import hash_file
 
 UNTRAINED = "untrained"
+GIVEN = "given by --weights"  # begins the note on a file that is not the card's own
+TORCHVISION = "torchvision"  # before the colon of an architecture that is not timm's
 SUFFIXES = (".pt", ".pth", ".tar", ".bin", ".ckpt", ".safetensors")
 WRAPPER_PREFIX = "module."  # put before every key by torch.nn.DataParallel
 NAMED_KEYS = 3
@@ -64,8 +68,8 @@ def load_network(
 
     Parameters
     ----------
-    weights : None for the card's own, a path to a checkpoint, or "untrained" for seeded random weights
-    seed : of the untrained network; the global random state is left alone
+    weights : None for the card's own, a path to a checkpoint, or "untrained" or "untrained:7" for random weights
+    seed : of the untrained network, where `weights` names none; the global random state is left alone
     cache, progress : see `fetching.fetch`
 
     Raises
@@ -73,8 +77,9 @@ def load_network(
     UserError
         nothing could be fetched; the file is damaged, holds code, is another model's, or does not fit
     """
-    if weights == UNTRAINED:
-        return Loaded(build_network(card, seed), _origin(UNTRAINED, untrained=True, seed=seed))
+    if is_untrained(weights):
+        seed = int(str(weights).partition(":")[2] or seed)
+        return Loaded(build_network(card, seed), origin_facts(UNTRAINED, untrained=True, seed=seed))
     if weights is None:
         file, note = fetch_file(card, cache, progress), None
         if card.weights.sha1 is None and card.weights.sha256 is None:
@@ -88,7 +93,7 @@ def load_network(
             f"Correct the card."
         )
     network = _fitted(card, tensors, file.path, from_hub=weights is None)
-    return Loaded(network, _origin(file.source, sha1=file.sha1, sha256=file.sha256, note=note))
+    return Loaded(network, origin_facts(file.source, sha1=file.sha1, sha256=file.sha256, note=note))
 
 
 def build_network(card: Card, seed: int = 0) -> nn.Module:
@@ -108,7 +113,17 @@ def read_checkpoint(path: str | Path) -> tuple[str, dict[str, Tensor]]:
     return _unwrapped(_read(path), path)
 
 
-def _origin(source: str, **facts: Any) -> dict[str, Any]:
+def is_untrained(weights: str | Path | None) -> bool:
+    """Whether random weights are asked for.
+
+    >>> is_untrained("untrained"), is_untrained("untrained:7"), is_untrained("untrained.pt"), is_untrained(None)
+    (True, True, False, False)
+    """
+    return re.fullmatch(rf"{UNTRAINED}(:\d+)?", str(weights)) is not None
+
+
+def origin_facts(source: str, **facts: Any) -> dict[str, Any]:
+    """Where weights came from, as a record keeps it."""
     empty = {"source": source, "sha1": None, "sha256": None, "note": None, "untrained": False, "seed": None}
     return empty | facts
 
@@ -123,7 +138,7 @@ def _given(card: Card, path: Path) -> tuple[WeightsFile, str | None]:
             f"{path}: this is {other.name}'s checkpoint; you asked for {card.name}. "
             f"Use --model {other.name}, or give {card.name}'s file ({card.weights.file})."
         )
-    note = None if sha1 == card.weights.sha1 else f"given by --weights; its hash is not that of {card.name}'s file"
+    note = None if sha1 == card.weights.sha1 else f"{GIVEN}; its hash is not that of {card.name}'s file"
     return WeightsFile(path, sha1, sha256, str(path)), note
 
 
@@ -247,25 +262,69 @@ def _without_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _create(card: Card, seed: int, **options: Any) -> nn.Module:
-    if not timm.is_model(card.architecture):
-        known = timm.list_models()
-        raise UserError(f"{card.identifier}: timm knows no {card.architecture!r}.{suggest(card.architecture, known)}")
+    library, colon, name = card.architecture.rpartition(":")
+    if library == TORCHVISION:
+        is_known, known, create = name in torchvision_models(), torchvision_models, _create_in_torchvision
+    else:
+        is_known, known, create = timm.is_model(card.architecture), timm.list_models, timm.create_model
+    if not is_known:
+        raise UserError(
+            f"{card.identifier}: {library or 'timm'} knows no {name!r}.{suggest(name, known())} "
+            f"An architecture is a name of timm, or {TORCHVISION}:<name>."
+        )
+    with seeded(seed):
+        return create(name, **options).eval()
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Random weights that are drawn in here are the same each time; the generators outside are left alone."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # the CPU's alone: torch.manual_seed would reseed CUDA too
-        return timm.create_model(card.architecture, **options).eval()
+        yield
+
+
+def torchvision_models() -> list[str]:
+    """Names of torchvision's image classifiers."""
+    return torchvision.models.list_models(module=torchvision.models)
+
+
+def _create_in_torchvision(name: str, num_classes: int) -> nn.Module:
+    # What torchvision itself sets where it loads trained weights: these two turn ImageNet's normalisation back.
+    options: dict[str, Any] = {}
+    if name in ("googlenet", "inception_v3"):
+        options = {"transform_input": True, "aux_logits": True, "init_weights": False}
+    return torchvision.models.get_model(name, weights=None, num_classes=num_classes, **options)
+
+
+def _as_named_today(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """torchvision's files of DenseNet are older than its code: "denselayer1.norm.1" is "denselayer1.norm1" today."""
+    old = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
+    return {old.sub(r"\1\2", key): value for key, value in tensors.items()}
 
 
 def _fitted(card: Card, tensors: dict[str, Tensor], path: Path, from_hub: bool) -> nn.Module:
     network = build_network(card)
-    differences = _differences(network, tensors)
-    complaint = f"{path} does not fit {card.architecture}: {differences}."
     # timm's hub files are loaded as timm loads them; a user's own file may be either timm's or the network's.
-    if card.weights.layout == "timm" and (from_hub or differences):
-        return _renamed_by_timm(card, tensors, complaint)
-    if differences:
-        raise UserError(complaint)
-    network.load_state_dict(tensors, strict=True)
+    if card.weights.layout == "timm" and (from_hub or _differences(network, tensors)):
+        return _renamed_by_timm(card, tensors, f"{path} does not fit {card.architecture}")
+    if card.architecture.startswith(f"{TORCHVISION}:"):
+        tensors = _as_named_today(tensors)
+    fill(network, tensors, f"{path} does not fit {card.architecture}")
     return network
+
+
+def fill(network: nn.Module, tensors: Mapping[str, Tensor], complaint: str) -> None:
+    """Give a network its weights: exactly those that it has.
+
+    Raises
+    ------
+    UserError
+        `complaint`, and which keys are missing, unexpected or mis-shaped
+    """
+    if differences := _differences(network, tensors):
+        raise UserError(f"{complaint}: {differences}.")
+    network.load_state_dict(tensors, strict=True)
 
 
 def _renamed_by_timm(card: Card, tensors: dict[str, Tensor], complaint: str) -> nn.Module:
@@ -274,7 +333,7 @@ def _renamed_by_timm(card: Card, tensors: dict[str, Tensor], complaint: str) -> 
     try:
         return _create(card, 0, pretrained=True, num_classes=card.num_classes, pretrained_cfg_overlay=overlay)
     except (RuntimeError, KeyError) as error:
-        raise UserError(complaint) from error
+        raise UserError(f"{complaint}: {_differences(build_network(card), tensors)}.") from error
 
 
 def _differences(network: nn.Module, tensors: Mapping[str, Tensor]) -> str:
