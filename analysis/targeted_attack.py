@@ -22,8 +22,11 @@ import numpy as np
 import typer
 from PIL import Image
 
+from brainscore_submission.asked import Asked
+from brainscore_submission.cli.attacking import open_asked
 from brainscore_submission.cli.front_end import Terminal, front_end, run
-from brainscore_submission.cli.progress import downloading, progress_bar
+from brainscore_submission.cli.model_lists import asked_of_each
+from brainscore_submission.cli.progress import progress_bar
 from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.plugin.files import require_writable_folder, write_whole
@@ -36,7 +39,6 @@ if TYPE_CHECKING:  # heavy: they wait until something is opened
     from brainscore_submission.attacks.classifier import Classifier
     from brainscore_submission.labelled_images.images import LabelledImages
     from brainscore_submission.models.model import Model
-    from brainscore_submission.robustness.checkpoints import Checkpoint
 
 HELP = """
 Move photos until networks see the target, and draw a panel: a row a photo, a column a network, in the order of their
@@ -100,20 +102,17 @@ def main(
     if not images or not (model or models):
         raise typer.BadParameter("give --model (or --models) and --images.")
     with front_end() as terminal:
-        from brainscore_submission.robustness.checkpoints import Checkpoint, read_checkpoints, require_different
-
         if weights not in (None, "untrained") and len(model or ()) > 1:
             raise UserError("one --weights for several models: list them in a file, --models checkpoints.toml.")
-        listed = [Checkpoint(source, weights=weights) for source in model or ()]
-        listed += read_checkpoints(models) if models else []
-        require_different(listed)
+        common = Asked("", weights=weights, device=device, batch_size=batch_size)
+        listed = asked_of_each(model or (), models, common)
         missing = next((path for path in images if not path.exists()), None)
         if missing:  # before any weights are fetched
             raise UserError(f"there is no {missing}. Give photos, or a folder of them.")
         require_writable_folder(output, "--output")
         aim = Aim(target, eps, steps, step)
         averages = brain_averages(results) if results else {}
-        opened = [open_one(terminal, one, images, aim, device, batch_size) for one in listed]
+        opened = [open_one(terminal, one, images, aim) for one in listed]
         seconds = sum(one.seconds for one in opened)
         terminal.console.print(f"about {duration_in_words(seconds)} in all", highlight=False)
         if dry_run:
@@ -153,26 +152,14 @@ class Opened(NamedTuple):
     seconds: float
 
 
-def open_one(
-    terminal: Terminal, one: Checkpoint, images: Sequence[Path], aim: Aim, device: str, batch_size: int | None
-) -> Opened:
+def open_one(terminal: Terminal, asked: Asked, images: Sequence[Path], aim: Aim) -> Opened:
     """Open a model and say what the attack on it will cost; one batch is timed for it."""
     from brainscore_submission.labelled_images.classes import class_index
-    from brainscore_submission.models.opening import open_model
     from brainscore_submission.robustness.classifiers import classifier_of
     from brainscore_submission.robustness.cost import pace
     from brainscore_submission.robustness.targeted import read_photos
 
-    with downloading(terminal) as progress:
-        model = open_model(
-            one.source,
-            name=one.name,
-            weights=one.weights,
-            device=device,
-            batch_size=batch_size,
-            progress=progress,
-            areas=(),
-        )
+    model = open_asked(terminal, asked)
     target = class_index(aim.target, model.card.num_classes)
     photos, classifier = read_photos(images, model.card.preprocessing), classifier_of(model)
     terminal.warn(photos.notes)

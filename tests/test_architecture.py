@@ -25,7 +25,7 @@ WITHOUT_BRAINSCORE = {
     "labelled_images": (),
     "attacks": ...,
     "robustness": (  # all but `recording`, which writes records
-        "accuracy", "alignment", "blocks", "checkpoints", "classifiers", "clickme", "cost", "effectiveness", "grid",
+        "accuracy", "alignment", "blocks", "classifiers", "clickme", "cost", "effectiveness", "grid",
         "perceived", "semantics", "smallest", "targeted", "tfrecord", "tolerance",
     ),
     "training": ...,

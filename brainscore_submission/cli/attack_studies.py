@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -35,18 +36,18 @@ from .attacking import (
     WeightsOption,
     asked_of,
     open_all,
+    open_asked,
     show,
     state_cost,
     write_plan,
 )
 from .front_end import front_end, typed_command
-from .progress import downloading, progress_bar
+from .model_lists import asked_of_each, model_entries
+from .progress import progress_bar
 
 
 def effectiveness(
-    models: Annotated[
-        Path | None, typer.Option(help="A TOML list of checkpoints: source, weights, name, epoch.")
-    ] = None,
+    models: Annotated[Path | None, typer.Option(help="A TOML list: model, weights, name and epoch of each.")] = None,
     images: ImagesOption = None,
     threat: ThreatOption = "linf:4/255",
     steps: Annotated[str, typer.Option(help="Of PGD; the largest number is the strongest attack.")] = "1,2,5,10,200",
@@ -62,9 +63,9 @@ def effectiveness(
 
     Every image is attacked, whether classified correctly or not. checkpoints.toml:
 
-      [[model]]
+      [[models]]
 
-      source = "timm:resnet50"
+      model = "timm:resnet50"
 
       weights = "epoch_100.pt"
 
@@ -81,21 +82,18 @@ def effectiveness(
     with front_end() as terminal:
         from ..attacks.threats import parse_threat
         from ..robustness.blocks import forget
-        from ..robustness.checkpoints import read_checkpoints
         from ..robustness.grid import gaps_of, grid_rows, summary_csv
 
-        within, listed = parse_threat(threat), read_checkpoints(models)
+        within, listed = parse_threat(threat), model_entries(models, also={"epoch": int})
         numbers, starts = whole_numbers(steps, "--steps", 1), whole_numbers(seeds, "--seeds", 0)
         if len(numbers) < 2:
             raise UserError("--steps: two or more different numbers are needed, for example 1,10,200.")
         require_writable(output, "--output")
         unfinished = output.parent / f".{output.name}.unfinished"
         rows, stated = [], []
-        for one in listed:
-            asked = Asked(
-                one.source, name=one.name, weights=one.weights, device=device, batch_size=batch_size,
-                command=typed_command(),
-            )  # fmt: skip
+        for entry in listed:
+            epoch = entry.pop("epoch", "")
+            asked = replace(Asked("", device=device, batch_size=batch_size, command=typed_command()), **entry)
             opened, classifier, shown = open_all(terminal, asked, images, sample)
             attacks = [(f"pgd:{number}", within.norm) for number in numbers]
             stated.append(
@@ -110,7 +108,9 @@ def effectiveness(
                     classifier, shown, within, steps=numbers, seeds=starts, size=opened.batch_size,
                     unfinished=unfinished / key, progress=advance,
                 )  # fmt: skip
-            named = {"model": opened.name, "epoch": "" if one.epoch is None else one.epoch}
+            named = {"model": opened.name, "epoch": epoch}
+            if any((row["model"], row["epoch"]) == (opened.name, epoch) for row in rows):
+                raise UserError(f"{models}: '{opened.name}' stands twice. Give each a name or an epoch of its own.")
             rows += [named | row for row in found]
         if dry_run:
             write_plan(terminal, {"models": stated, "seconds": sum(one["seconds"] for one in stated)}, as_json)
@@ -224,7 +224,9 @@ def semantics(
     model: ModelOption = "",
     images: ImagesOption = None,
     judges: Annotated[str, typer.Option(help="Other models, with commas between: timm:convnext_base,991.")] = "",
-    judge_list: Annotated[Path | None, typer.Option(help="Or a TOML list of them, as for effectiveness.")] = None,
+    judge_list: Annotated[
+        Path | None, typer.Option(help="Or a TOML list of them, as for evaluate.py --models.")
+    ] = None,
     threat: ThreatOption = "linf:4/255",
     name: NameOption = None,
     weights: WeightsOption = None,
@@ -246,23 +248,15 @@ def semantics(
     asked = asked_of(model, images, name, weights, preprocessing, device, batch_size)
     with front_end() as terminal:
         from ..attacks.threats import parse_threat
-        from ..models.opening import open_model
-        from ..robustness.checkpoints import Checkpoint, read_checkpoints, require_different
         from ..robustness.perceived import STEPS, measure_semantics
         from ..robustness.recording import RecordBook
 
         within = parse_threat(threat)
-        listed = [Checkpoint(one) for one in words_of(judges)] + (read_checkpoints(judge_list) if judge_list else [])
-        require_different(listed)
+        common = Asked("", device=device, batch_size=batch_size)
+        listed = asked_of_each(words_of(judges), judge_list, common)
         if not listed:
             raise UserError("give the models that judge, for example --judges timm:convnext_base.")
-        opened_judges = {}
-        with downloading(terminal) as progress:  # before long work: a judge may lack its weights
-            for one in listed:
-                opened_judges[one.name or one.source] = open_model(
-                    one.source, name=one.name, weights=one.weights, device=device, batch_size=batch_size,
-                    progress=progress, areas=(),
-                )  # fmt: skip
+        opened_judges = {one.called: open_asked(terminal, one) for one in listed}  # now: one may lack its weights
         opened, classifier, shown = open_all(terminal, asked, images, sample)
         stated = state_cost(terminal, opened, classifier, shown, [(f"pgd:{STEPS}", within.norm)])
         if dry_run:

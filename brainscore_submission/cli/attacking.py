@@ -66,6 +66,23 @@ def asked_of(
     )
 
 
+def open_asked(terminal: Terminal, asked: Asked) -> Model:
+    """The model without layers of areas, since none is scored: what needs no Brain-Score."""
+    from ..models.opening import open_model
+
+    with downloading(terminal) as progress:
+        return open_model(
+            asked.model,
+            name=asked.name,
+            weights=asked.weights,
+            preprocessing=asked.preprocessing,
+            device=asked.device,
+            batch_size=asked.batch_size,
+            progress=progress,
+            areas=(),
+        )
+
+
 def open_all(
     terminal: Terminal, asked: Asked, where: Path, sample: int | None = None
 ) -> tuple[Model, Classifier, LabelledImages]:
@@ -77,8 +94,7 @@ def open_all(
 
     if not where.exists():  # before any weights are fetched
         raise UserError(f"there is no {where}. Give a folder with a folder for each class, a CSV file or an npz.")
-    with downloading(terminal) as progress:
-        opened = asked.open_model((), progress)
+    opened = open_asked(terminal, asked)
     with progress_bar(terminal) as advance:
         images = read_labelled_images(
             where,

@@ -23,8 +23,8 @@ def typed(tmp_path, monkeypatch, capsys):
         pixels = np.random.default_rng(number).integers(0, 256, (6, 6, 3), dtype=np.uint8)
         Image.fromarray(pixels).resize((168, 168)).save(tmp_path / "photos" / f"{number}.png")
     (tmp_path / "list.toml").write_text(
-        f'[[model]]\nsource = "{NETWORK}"\nweights = "untrained"\nname = "one"\n'
-        '[[model]]\nsource = "timm:test_vit"\nweights = "untrained"\nname = "two"\n'
+        f'[[models]]\nmodel = "{NETWORK}"\nweights = "untrained"\nname = "one"\n'
+        '[[models]]\nmodel = "timm:test_vit"\nweights = "untrained"\nname = "two"\n'
     )
     monkeypatch.chdir(tmp_path)
 

@@ -37,9 +37,9 @@ def folder(tmp_path_factory):
         csv.writer(file).writerows([("file", "class_index"), *rows])
     maps = np.random.default_rng(9).random((6, 168, 168)).astype(np.float32)
     np.savez(folder / "maps.npz", image=np.stack(images), label=np.array([label for _, label in rows]), heatmap=maps)
-    (folder / "list.toml").write_text(
-        f'[[model]]\nsource = "{NETWORK}"\nweights = "untrained"\nname = "small"\nepoch = 3\n'
-    )
+    judge = f'[[models]]\nmodel = "{NETWORK}"\nweights = "untrained"\nname = "small"\n'
+    (folder / "judges.toml").write_text(judge)
+    (folder / "list.toml").write_text(f"{judge}epoch = 3\n")
     return folder
 
 
@@ -112,7 +112,7 @@ def test_convergence_rises(typed):
 
 
 def test_semantics_names_its_judges(typed):
-    code, out, _ = typed("semantics", *MODEL, "--images", "images", "--judge-list", "list.toml", "--results", "r3")
+    code, out, _ = typed("semantics", *MODEL, "--images", "images", "--judge-list", "judges.toml", "--results", "r3")
     assert code == 0 and "perturbation_top1 linf:4/255 pgd:100x1 small" in " ".join(out.split())
 
 
@@ -135,7 +135,8 @@ def test_maps_are_checked(typed):
         (["tolerance", *MODEL, "--maps", "images"], "images holds no heatmap"),
         (["tolerance", *MODEL, "--images", "images", "--limit", "1e9"], "a limit of 1e+09 is not possible"),
         (["effectiveness", "--models", "list.toml", "--images", "images", "--steps", "1"], "two or more different"),
-        (["effectiveness", "--models", "none.toml", "--images", "images"], "none.toml: cannot be read"),
+        (["effectiveness", "--models", "none.toml", "--images", "images"], "cannot read none.toml"),
+        (["semantics", *MODEL, "--images", "images", "--judge-list", "list.toml"], "unknown key 'epoch'"),
         (["semantics", *MODEL, "--images", "images"], "give the models that judge"),
         (["semantics", *MODEL, "--images", "images", "--judges", "timm:resnet999"], "timm knows no model"),
         (["maps", "list.toml"], "where to? Give the npz to write"),

@@ -1,4 +1,4 @@
-"""The grid of losses on linear networks, whose attacked loss has a closed form; lists of checkpoints."""
+"""The grid of losses on linear networks, whose attacked loss has a closed form."""
 
 import csv
 import io
@@ -12,7 +12,6 @@ from torch.nn import functional
 from brainscore_submission.attacks.threats import Threat
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.robustness.blocks import image_by_image
-from brainscore_submission.robustness.checkpoints import Checkpoint, read_checkpoints
 from brainscore_submission.robustness.effectiveness import effectiveness_gap
 from brainscore_submission.robustness.grid import (
     COLUMNS,
@@ -87,38 +86,6 @@ def test_the_curve_of_a_linear_network_rises_and_stands(linear):
     assert curves.shape == (20, 13) and np.isnan(seen["curve"][~seen["correct"]]).all()
     assert (curves[:, -1] >= curves[:, 0]).all()
     np.testing.assert_allclose(curves[:, -1], curves[:, -2], rtol=1e-2)  # 12 steps of eps / 4 reach the corner
-
-
-def written(tmp_path, text):
-    (tmp_path / "list.toml").write_text(text)
-    return tmp_path / "list.toml"
-
-
-def test_a_list_of_checkpoints(tmp_path):
-    (tmp_path / "a.pt").write_bytes(b"")
-    text = '[[model]]\nsource = "991"\n[[model]]\nsource = "timm:resnet18"\nweights = "a.pt"\nname = "a"\nepoch = 5\n'
-    assert read_checkpoints(written(tmp_path, text)) == [
-        Checkpoint("991"),
-        Checkpoint("timm:resnet18", "a", str(tmp_path / "a.pt"), 5),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("text", "says"),
-    [
-        ("", r"expected tables \[\[model\]\]"),
-        ("model = 3", r"expected tables \[\[model\]\]"),
-        ('[[model]]\nname = "a"', "model 1: 'source' has to be text"),
-        ("[[model]]\nsource = 991", "'source' has to be text"),
-        ('[[model]]\nsource = "991"\nepoch = "5"', "'epoch' has to be a whole number"),
-        ('[[model]]\nsource = "991"\nwieghts = "a"', "unknown key 'wieghts'. Did you mean weights"),
-        ('[[model]]\nsource = "991"\n[[model]]\nsource = "991"', "'991' stands twice"),
-        ("[[model", "is no TOML file"),
-    ],
-)
-def test_lists_that_cannot_be_used(tmp_path, text, says):
-    with pytest.raises(UserError, match=says):
-        read_checkpoints(written(tmp_path, text))
 
 
 def test_a_summary_is_plain_csv(linear):
