@@ -25,7 +25,7 @@ from .tolerance import tolerance
 if TYPE_CHECKING:  # records need Brain-Score's libraries, an attack does not
     from .recording import Measured, RecordBook
 
-SEARCHES = {"minimal": minimal_l2, "linsley2023": linsley2023}
+SEARCHES = ("minimal", "linsley2023")
 LIMIT = 10.0
 
 
@@ -94,7 +94,7 @@ def measure_tolerance(
     ----------
     book : of the model and the images
     classifier : of the same model
-    search : a key of `SEARCHES`
+    search : one of `SEARCHES`
     steps : of DDN
     limit : l2 size up to which the mean looks, the same for networks that are compared
 

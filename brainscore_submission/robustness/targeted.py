@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -118,14 +117,3 @@ def towards(classifier: Classifier, target: int, *, eps: float, steps: int, step
 def as_bytes(pixels: torch.Tensor) -> torch.Tensor:
     """Pixels in [0, 1] as 0 to 255, rounded: uint8 on the CPU."""
     return (pixels * 255).round().to(torch.uint8).cpu()
-
-
-def most_distant(px: int, channels: int = 3) -> float:
-    """The largest l2 distance that two images of px x px pixels in [0, 1] can have.
-
-    Examples
-    --------
-    >>> round(most_distant(224), 2)
-    387.98
-    """
-    return math.sqrt(channels * px * px)

@@ -1,7 +1,5 @@
 """The targeted attack on photos: what is kept of it, and that it is the descent that the paper describes."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -10,7 +8,7 @@ from torch.nn import functional
 
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.robustness.blocks import image_by_image
-from brainscore_submission.robustness.targeted import frame_steps, most_distant, read_photos, towards
+from brainscore_submission.robustness.targeted import frame_steps, read_photos, towards
 
 STEPS = 12
 
@@ -56,7 +54,7 @@ def test_what_is_shown_is_what_a_png_holds(linear, photos):
     assert (seen["p_target"] > 0.9).all()
     possible = torch.maximum(linear.pixels[:3], 1 - linear.pixels[:3]).flatten(1).norm(dim=1)
     np.testing.assert_allclose(seen["possible"], possible, rtol=1e-5)
-    assert (seen["norm"] <= seen["possible"]).all() and (seen["possible"] <= most_distant(8)).all()
+    assert (seen["norm"] <= seen["possible"]).all()
     assert seen["frames"].shape == (3, len(frame_steps(STEPS)), 3, 8, 8)
     np.testing.assert_array_equal(np.moveaxis(seen["frames"][:, 0], 1, -1), linear.images[:3])
 
@@ -87,4 +85,4 @@ def test_frames_begin_close_and_end_at_the_end():
     kept = frame_steps(500)
     gaps = np.diff(kept)
     assert kept[0] == 0 and kept[-1] == 500 and len(kept) <= 26 and (np.diff(gaps[5:]) >= -1).all()
-    assert frame_steps(1) == [0, 1] and math.isclose(most_distant(224), 387.98, abs_tol=0.005)
+    assert frame_steps(1) == [0, 1]
