@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ..asked import Asked
 from ..plugin.errors import UserError
@@ -41,7 +43,7 @@ from .attacking import (
     state_cost,
     write_plan,
 )
-from .front_end import front_end, typed_command
+from .front_end import Terminal, front_end, typed_command
 from .model_lists import asked_of_each, model_entries
 from .progress import progress_bar
 
@@ -96,9 +98,10 @@ def effectiveness(
             asked = replace(Asked("", device=device, batch_size=batch_size, command=typed_command()), **entry)
             opened, classifier, shown = open_all(terminal, asked, images, sample)
             attacks = [(f"pgd:{number}", within.norm) for number in numbers]
-            stated.append(
-                {"model": opened.name} | state_cost(terminal, opened, classifier, shown, attacks, len(starts))
-            )
+            named = {"model": " ".join([opened.name, *(f"[{mark}]" for mark in opened.marks)]), "epoch": epoch}
+            if any(named.items() <= one.items() for one in stated):
+                raise UserError(f"{models}: '{opened.name}' stands twice. Give each a name or an epoch of its own.")
+            stated.append(named | state_cost(terminal, opened, classifier, shown, attacks, len(starts)))
             if dry_run:
                 continue
             facts = [opened.fingerprint, shown.fingerprint, str(within), opened.batch_size]
@@ -108,38 +111,39 @@ def effectiveness(
                     classifier, shown, within, steps=numbers, seeds=starts, size=opened.batch_size,
                     unfinished=unfinished / key, progress=advance,
                 )  # fmt: skip
-            named = {"model": opened.name, "epoch": epoch}
-            if any((row["model"], row["epoch"]) == (opened.name, epoch) for row in rows):
-                raise UserError(f"{models}: '{opened.name}' stands twice. Give each a name or an epoch of its own.")
             rows += [named | row for row in found]
         if dry_run:
             write_plan(terminal, {"models": stated, "seconds": sum(one["seconds"] for one in stated)}, as_json)
             return
         write_whole(output, summary_csv(rows), "--output")
         forget(unfinished)
-        gaps = gaps_of(rows)
-        if as_json:
-            said = [
-                {
-                    "model": model,
-                    "epoch": epoch or None,
-                    "steps": number,
-                    "gap": mean,
-                    "sd": None if math.isnan(sd) else sd,
-                }
-                for (model, epoch), by_steps in gaps.items()
-                for number, (mean, sd) in by_steps.items()
-            ]
-            terminal.write_json({"written": str(output), "gaps_per_cent": said})
-            return
-        table = Table(title="gap to the strongest attack's loss, per cent", box=SIMPLE_HEAD, title_justify="left")
-        for heading in ("model", "epoch", *(f"pgd:{number}" for number in sorted(numbers))):
-            table.add_column(heading, justify="left" if heading == "model" else "right")
-        for (model, epoch), by_steps in gaps.items():
-            cells = [f"{mean:.3f}" + ("" if math.isnan(sd) else f" ± {sd:.3f}") for mean, sd in by_steps.values()]
-            table.add_row(model, str(epoch), *cells)
-        Console(file=terminal.out).print(table)
-        terminal.out.write(f"written: {output}\n")
+        show_gaps(terminal, gaps_of(rows), output, as_json)
+
+
+def show_gaps(
+    terminal: Terminal,
+    gaps: Mapping[tuple[str, str], Mapping[int, tuple[float, float]]],
+    written: Path,
+    as_json: bool,
+) -> None:
+    """What `robustness.grid.gaps_of` found, as a table or as one JSON object."""
+    if as_json:
+        facts = [
+            {"model": model, "epoch": epoch, "steps": number, "gap": mean, "sd": None if math.isnan(sd) else sd}
+            for (model, epoch), by_steps in gaps.items()
+            for number, (mean, sd) in by_steps.items()
+        ]
+        terminal.write_json({"written": str(written), "gaps_per_cent": facts})
+        return
+    table = Table(title="gap to the strongest attack's loss, per cent", box=SIMPLE_HEAD, title_justify="left")
+    every = sorted({number for by_steps in gaps.values() for number in by_steps})
+    for heading in ("model", "epoch", *(f"pgd:{number}" for number in every)):
+        table.add_column(heading, justify="left" if heading == "model" else "right")
+    for (model, epoch), by_steps in gaps.items():
+        cells = [f"{mean:.3f}" + ("" if math.isnan(sd) else f" ± {sd:.3f}") for mean, sd in by_steps.values()]
+        table.add_row(Text(model), str(epoch), *cells)
+    Console(file=terminal.out).print(table)
+    terminal.out.write(f"written: {written}\n")
 
 
 def convergence(
@@ -211,13 +215,17 @@ def convergence(
             for number, column in zip(kept, by_seed.T, strict=True)
         ]
         if as_json:
-            terminal.write_json({"written": str(output), "images": len(curves[0]), "seeds": seeds, "losses": rows})
+            facts = {"model": opened.name, "marks": list(opened.marks), "images": len(curves[0]), "seeds": seeds}
+            terminal.write_json(facts | {"losses": rows, "written": str(output)})
             return
         for row in rows:
             terminal.out.write(
                 f"step {row['step']:4}: loss {row['loss']:.4f}, seeds {row['lowest']:.4f} to {row['highest']:.4f}\n"
             )
-        terminal.out.write(f"{len(curves[0])} images classified correctly, {seeds} seeds; written: {output}\n")
+        marks = "".join(f" [{mark}]" for mark in opened.marks)
+        terminal.out.write(
+            f"{opened.name}{marks}: {len(curves[0])} images classified correctly, {seeds} seeds; written: {output}\n"
+        )
 
 
 def semantics(
@@ -256,7 +264,7 @@ def semantics(
         listed = asked_of_each(words_of(judges), judge_list, common)
         if not listed:
             raise UserError("give the models that judge, for example --judges timm:convnext_base.")
-        opened_judges = {one.called: open_asked(terminal, one) for one in listed}  # now: one may lack its weights
+        opened_judges = [open_asked(terminal, one) for one in listed]  # now: one may lack its weights
         opened, classifier, shown = open_all(terminal, asked, images, sample)
         stated = state_cost(terminal, opened, classifier, shown, [(f"pgd:{STEPS}", within.norm)])
         if dry_run:

@@ -10,6 +10,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ..asked import Asked
 from ..plugin.errors import UserError
@@ -174,7 +175,7 @@ def show(
         )
         return
     table = Table(
-        title=" · ".join([f"{model.name} on {images.name}", *model.marks]), box=SIMPLE_HEAD, title_justify="left"
+        title=Text(" · ".join([f"{model.name} on {images.name}", *model.marks])), box=SIMPLE_HEAD, title_justify="left"
     )
     for heading in ("measure", "value", "95 % interval", "images", "passes"):
         table.add_column(heading, justify="left" if heading == "measure" else "right", overflow="fold")
@@ -189,7 +190,7 @@ def show(
             what += f", {settings['of_ceiling']:.3f} of the human ceiling"
         ends = "" if one.interval is None else f"{one.interval[0]:.3f} to {one.interval[1]:.3f}"
         passes = settings.get("mean_passes")
-        table.add_row(what, f"{one.value:.3f}", ends, str(one.n), "" if passes is None else f"{passes:g}")
+        table.add_row(Text(what), f"{one.value:.3f}", ends, str(one.n), "" if passes is None else f"{passes:g}")
     console = Console(file=terminal.out)
     console.print(table)
     console.print(f"records, and a table of the images beside each: {records[0].path(results).parent}", soft_wrap=True)

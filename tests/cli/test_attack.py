@@ -98,8 +98,8 @@ def test_effectiveness_writes_the_published_columns(typed, folder):
     assert code == 0 and "gap to the strongest attack's loss" in out and "2 x pgd:4" in err
     rows = read_summary(folder / "summary.csv")
     assert [(row["model"], row["epoch"], row["attack_steps"]) for row in rows] == [
-        ("small", "3", "1"),
-        ("small", "3", "4"),
+        ("small [UNTRAINED]", "3", "1"),
+        ("small [UNTRAINED]", "3", "4"),
     ] * 2
     assert not list(folder.glob(".summary.csv*"))
 
@@ -114,6 +114,7 @@ def test_convergence_rises(typed):
 def test_semantics_names_its_judges(typed):
     code, out, _ = typed("semantics", *MODEL, "--images", "images", "--judge-list", "judges.toml", "--results", "r3")
     assert code == 0 and "perturbation_top1 linf:4/255 pgd:100x1 small" in " ".join(out.split())
+    assert out.count("UNTRAINED") == 2  # the network and its judge
 
 
 def test_maps_are_checked(typed):

@@ -28,7 +28,7 @@ def judges(linear):
         return Model(name, linear.model.card, network.eval(), {"sha256": name}, {}, batch_size=8)
 
     own = linear.model.network[1].weight.data
-    return {"itself": model("itself", own), "opposite": model("opposite", -own), "zero": model("zero", own * 0)}
+    return [model("itself", own), model("opposite", -own), model("zero", own * 0)]
 
 
 def test_a_linear_network_sees_the_class_in_its_own_negated_perturbation(linear, judges):
@@ -47,7 +47,7 @@ def test_a_linear_network_sees_the_class_in_its_own_negated_perturbation(linear,
 
 def test_the_pictures_hold_the_perturbations(linear, judges):
     book = linear.book()
-    measure_semantics(book, linear.classifier, THREAT, {"itself": judges["itself"]})
+    measure_semantics(book, linear.classifier, THREAT, judges[:1])
     folder = book.folder / "drawn.perturbations.linf-4-255"
     rows = list(csv.DictReader((folder / "labels.csv").read_text().splitlines()))
     assert len(rows) == 20
