@@ -9,8 +9,8 @@ from typing import Any
 
 STATUSES = {
     "ok": "the rule holds",
-    "failed": "the site, or Brain-Score's pipeline behind it, would refuse this",
-    "advice": "accepted, but worth mending",
+    "failed": "the site's upload code, or Brain-Score's own code that runs the plugin, refuses this; or no unpacking is safe",
+    "advice": "not refused, but worth mending",
     "unchecked": "could not be checked here",
 }
 

@@ -17,7 +17,7 @@ from . import running
 from .archive import Archive, extract, read_archive
 from .dry_run import own_scores_of
 from .environment import held_versions, interpreter_of, make_environment, wanted_packages
-from .layout import LAYOUT_RULES, Plugin, the_plugin
+from .layout import FORMAT_OF_2022, LAYOUT_RULES, Plugin, format_of_2022, the_plugin
 from .registration import REGISTRATION_RULES, identifiers
 from .sandbox import Sandbox
 from .sources import SOURCE_RULES
@@ -108,6 +108,8 @@ def check(
     archive, findings = read_archive(path)
     if archive is None:
         return _verdict(path, None, (), findings)
+    if format_of_2022(archive):
+        return _verdict(path, archive, (), [*findings, Finding("format", *FORMAT_OF_2022)])
     findings += apply(LAYOUT_RULES, archive)
     if any_failed(findings):
         return _verdict(path, archive, (), findings)
