@@ -142,7 +142,7 @@ def _folder_name(plugin: Plugin) -> Iterator[Problem]:
 
 
 def _layer_map(plugin: Plugin) -> Iterator[Problem]:
-    """Without a map, or with one it cannot read, Brain-Score takes what the code passes, or chooses the layers itself."""
+    """Without a map that it can read, Brain-Score takes what the code passes, or chooses the layers itself."""
     found = identifiers(plugin)
     maps = [name for name in plugin.files if name.startswith("region_layer_map/") and name.endswith(".json")]
     wanted = f"region_layer_map/{found[0] if found else '<identifier>'}.json"

@@ -1,8 +1,9 @@
 """What the plugin's source says without being run: syntax, requirements, imports, CPU loading.
 
-All of it is advice: the site's upload code reads none of it, and what it leads to shows when Brain-Score's own code runs
-the plugin. An import is expected when it is Python's own, lies anywhere in the plugin, is Brain-Score's with what that
-brings, or is declared in requirements.txt, setup.py or environment.yml. `--full` proves it by installing nothing else.
+All of it is advice: the site's upload code reads none of it, and what it leads to shows when Brain-Score's own code
+runs the plugin. An import is expected when it is Python's own, lies anywhere in the plugin, is Brain-Score's with what
+that brings, or is declared in requirements.txt, setup.py or environment.yml. `--full` proves it by installing nothing
+else.
 """
 
 import ast
@@ -176,8 +177,15 @@ def undeclared_imports(plugin: Plugin) -> dict[str, list[str]]:
     return undeclared
 
 
+def declared_modules(plugin: Plugin) -> frozenset[str]:
+    """Modules that the plugin's requirements may be meant to bring, by the names they are imported under."""
+    names = {canonicalize_name(requirement.name) for requirement in requirements(plugin)}
+    imported = {module for _, tree in _trees(plugin) for module in _imported(tree)}
+    return frozenset(module for module in imported if distributions_of(module) & names)
+
+
 def _own_modules(plugin: Plugin) -> set[str]:
-    """Names a file or folder of the plugin could be imported under, with its folder, or one of its folders, on the path.
+    """Names that files and folders of the plugin could be imported under, with some folder of it on the path.
 
     Which of them works shows when it runs: sys.path is set in too many ways to be read.
     """

@@ -1,4 +1,4 @@
-"""Made plugins, one for each way of writing one that Brain-Score's own loader takes; all hold the same small network."""
+"""Made plugins, one for each way of writing one that Brain-Score's loader takes; all hold the same small network."""
 
 import zipfile
 
@@ -49,7 +49,10 @@ setup(name="made_setup", version="1", install_requires=requirements + ["brainsco
 OWN_FOLDER = (
     "import os, sys\nsys.path.insert(0, os.path.dirname(__file__))\nfrom neighbour_of_the_made_plugin import same"
 )
-VENDORED = "import os, sys\nsys.path.append(os.path.join(os.path.dirname(__file__), 'third_party'))\nfrom vendored_net import same"
+VENDORED = """import os, sys
+sys.path.append(os.path.join(os.path.dirname(__file__), 'third_party'))
+from vendored_net import same
+"""
 ROUND_TRIP = """import io
 
 
