@@ -85,10 +85,10 @@ class Trial:
         given = {"report": str(report), "key": key.hex(), "folder": self.source.name, "identifier": self.identifier}
         command = [sys.executable, str(JUDGE), task]
         ended = self.court.run(command, self.timeout, given=json.dumps(given | facts).encode())
-        return ended, _signed(report, key)
+        return ended, signed(report, key)
 
 
-def _signed(path: Path, key: bytes) -> dict[str, Any]:
+def signed(path: Path, key: bytes) -> dict[str, Any]:
     signature, _, text = foreign_text(path).partition("\n")
     own = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
     return json.loads(text) if hmac.compare_digest(signature.encode(), own.encode()) else {}
@@ -100,10 +100,11 @@ def foreign_text(path: Path) -> str:
         opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return ""
+    about = os.fstat(opened)
+    if not stat.S_ISREG(about.st_mode) or about.st_size > FOREIGN_BYTES:
+        os.close(opened)
+        return ""
     with os.fdopen(opened, "rb") as file:
-        about = os.fstat(opened)
-        if not stat.S_ISREG(about.st_mode) or about.st_size > FOREIGN_BYTES:
-            return ""
         return file.read(FOREIGN_BYTES).decode("utf-8", errors="replace")
 
 
@@ -276,14 +277,14 @@ def dry_run(trial: Trial) -> tuple[dict[str, float] | None, list[Finding]]:
     report = trial.sandbox.folder / "out" / "scores.json"
     trial.place()
     ended = trial.sandbox.score(trial.identifier, report, trial.timeout)
-    scores = _scores(foreign_text(report))
+    scores = scores_in(foreign_text(report))
     if scores is None or ended.code != 0:
         return None, [_broken("dry-run", f"scoring stops after {len(scores or {})} benchmarks", ended.reason)]
     shown = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
     return scores, [Finding("dry-run", "ok", f"SIMULATED scores through the registry: {shown}")]
 
 
-def _scores(text: str) -> dict[str, float] | None:
+def scores_in(text: str) -> dict[str, float] | None:
     """What a process wrote, where that is names and finite numbers."""
     try:
         scores = json.loads(text)
