@@ -275,7 +275,12 @@ def next_steps(findings: tuple[Finding, ...], found: tuple[str, ...]) -> tuple[s
     if not_tried(findings):
         return (NOT_PROVEN,)
     fuller = [] if not any(f.rule in ("environment", "run") and f.status == "unchecked" for f in findings) else [FULLER]
-    return (*fuller, *(step.format(name=found[0]) for step in UPLOAD_STEPS))
+    return (*fuller, *upload_steps(found[0]))
+
+
+def upload_steps(identifier: str) -> tuple[str, ...]:
+    """From a zip that passed to scores on the site, in order."""
+    return tuple(step.format(name=identifier) for step in UPLOAD_STEPS)
 
 
 NOT_PROVEN = (
