@@ -173,11 +173,11 @@ def _install(
 ) -> None:
     write_whole(folder / "requirements.txt", ("\n".join(packages) + "\n").encode())
     write_whole(folder / "constraints.txt", ("\n".join(constraints) + "\n").encode())
-    # A copy: building a package writes into its folder.
-    source = [str(shutil.copytree(plugin, folder / "plugin"))] if plugin else []
-    for what in (source, ["-r", str(folder / "requirements.txt")] if packages else []):
-        if what:
-            _pip([str(python), "-m", "pip", "install", "-c", str(folder / "constraints.txt"), *what], folder, timeout)
+    command = [str(python), "-m", "pip", "install", "--quiet", "--retries", "2", "-c", str(folder / "constraints.txt")]
+    if plugin:
+        _pip([*command, str(shutil.copytree(plugin, folder / "plugin"))], folder, timeout)  # building writes into it
+    if packages:
+        _pip([*command, "-r", str(folder / "requirements.txt")], folder, timeout)
     if packages and BASE in packages and "brainscore" not in "".join(_found(python) or []):
         raise MachineFault(f"pip installed elsewhere than into {folder}. Look for target, prefix or user in pip.conf.")
 
@@ -192,14 +192,13 @@ def _pip(command: list[str], folder: Path, timeout: float) -> None:
         read += _local_places(environment)
         command = walled(command, read, [folder, kept], network=True)
     ended = run_group(command, environment, timeout)
-    what = "the plugin's requirements cannot be installed beside Brain-Score"
-    if ended.code is None or ended.code < 0 or MACHINE.search(ended.output):
-        errors = MACHINE.search(ended.output)
-        raise MachineFault(
-            f"the requirements could not be installed here: {ended.limit or errors and errors[0] or ended.reason}"
-        )
+    fault = MACHINE.search(ended.output)
+    if ended.code is None or ended.code < 0 or (ended.code and fault):
+        why = ended.limit or (fault[0] if fault else ended.reason)
+        raise MachineFault(f"the plugin's requirements could not be installed here: {why}")
     if ended.code != 0:
         errors = [line for line in ended.output.splitlines() if "ERROR" in line] or ended.output.splitlines()
+        what = "the plugin's requirements cannot be installed beside Brain-Score"
         raise UserError(f"{what}: {' '.join(errors[-2:])[:500]}")
 
 

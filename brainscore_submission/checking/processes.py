@@ -24,7 +24,21 @@ PASSED_ON = {"PATH", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "LD_LIBRARY
 PASSED_ON |= {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE"}
 PASSED_ON |= {"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "HF_ENDPOINT"}
 PASSED_ON |= {"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy"}
-PASSED_ON |= {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"}
+# Threads and kernels of the numeric libraries: with others the last digits are others.
+NUMERIC = (
+    "OMP_",
+    "GOMP_",
+    "KMP_",
+    "MKL_",
+    "OPENBLAS_",
+    "GOTO_",
+    "BLIS_",
+    "NVPL_",
+    "NUMEXPR_",
+    "DNNL_",
+    "ONEDNN_",
+    "ATEN_",
+)
 # Credentials that the libraries which fetch weights would look for outside the environment.
 NO_STORED_CREDENTIALS = {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
@@ -68,12 +82,13 @@ class Finished:
 
 
 def environment_of(environment: Mapping[str, str]) -> dict[str, str]:
-    """The little of an environment that code which is not the user's may see (`PASSED_ON`).
+    """The little of an environment that code which is not the user's may see (`PASSED_ON`, `NUMERIC`).
 
     >>> sorted(environment_of({"GITHUB_TOKEN": "x", "LANG": "C"}).keys() - NO_STORED_CREDENTIALS.keys())
     ['LANG']
     """
-    return {name: value for name, value in environment.items() if name in PASSED_ON} | NO_STORED_CREDENTIALS
+    kept = {name: value for name, value in environment.items() if name in PASSED_ON or name.startswith(NUMERIC)}
+    return kept | NO_STORED_CREDENTIALS
 
 
 def environment_of_pip(environment: Mapping[str, str]) -> dict[str, str]:

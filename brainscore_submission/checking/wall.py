@@ -37,7 +37,7 @@ def walled(
         wall += ["--ro-bind-try", path, path]
     for path in map(str, write):
         wall += ["--bind", path, path]
-    return [*wall, "--", *command]
+    return [*wall, "--remount-ro", "/", "--", *command]
 
 
 @cache

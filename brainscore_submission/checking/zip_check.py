@@ -157,18 +157,20 @@ def _run(
 ) -> dict[str, float] | None:
     """Extract, place and run the plugin; add to the findings, and return the demo scores of a full check."""
     findings.append(_wall(setup))
-    with writing_to(tempfile.gettempdir(), "TMPDIR"), tempfile.TemporaryDirectory(prefix="brainscore-check-") as folder:
+    with tempfile.TemporaryDirectory(prefix="brainscore-check-") as folder:
         extracted = Path(folder) / "extracted"
-        extracted.mkdir()
-        extract(archive, extracted)
+        with writing_to(folder, "TMPDIR"):
+            extracted.mkdir()
+            extract(archive, extracted)
         source = extracted / plugin.path
         python = _python(plugin, source, setup, findings)
         weights = _weights(source, identifier, setup, findings)
         if python is None or weights is None:
             return None
         walled = why_no_wall() is None
-        sandbox = Sandbox(Path(folder) / "run", python, wall=walled, network=setup.network, weights=weights)
-        court = Sandbox(Path(folder) / "court")
+        with writing_to(folder, "TMPDIR"):
+            sandbox = Sandbox(Path(folder) / "run", python, wall=walled, network=setup.network, weights=weights)
+            court = Sandbox(Path(folder) / "court")
         trial = Trial(sandbox, court, source, identifier, setup.timeout, declared_modules(plugin))
         _run_stages(trial, setup, findings)
         if any_failed(findings) or not_tried(findings) or not setup.full:

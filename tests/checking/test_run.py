@@ -431,7 +431,7 @@ def test_a_stored_token_of_hugging_face_is_not_found(tmp_path):
 
 
 def test_only_what_is_named_is_passed_on():
-    kept = ("PATH", "LANG", "AWS_CA_BUNDLE", "AWS_ENDPOINT_URL", "HTTPS_PROXY", "OMP_NUM_THREADS")
+    kept = ("PATH", "LANG", "AWS_CA_BUNDLE", "AWS_ENDPOINT_URL", "HTTPS_PROXY", "OMP_NUM_THREADS", "OPENBLAS_CORETYPE")
     other = (*SECRETS, "SOME_SETTING", "PIP_INDEX_URL", "HOME", "SSH_AUTH_SOCK", "VIRTUAL_ENV", "PYTHONSTARTUP")
     passed = environment_of(dict.fromkeys([*kept, *other], "x"))
     assert {name for name, value in passed.items() if value == "x"} == set(kept)
