@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..plugin.areas import AREAS
+from ..plugin.files import writing_to
 from ..words import few_quoted, printable
 from .processes import Finished
 from .sandbox import GENERIC_TESTS, JUDGE, Sandbox
@@ -68,8 +69,9 @@ class Trial:
 
     def place(self) -> Path:
         """Lay the plugin, as in the zip, into both sandboxes: before each stage, for it may have changed itself."""
-        self.court.place(self.source)
-        return self.sandbox.place(self.source)
+        with writing_to(self.sandbox.folder, "TMPDIR"):
+            self.court.place(self.source)
+            return self.sandbox.place(self.source)
 
     def judge(self, task: str, asks: bool = True, **facts: Any) -> tuple[Finished, dict[str, Any]]:
         """Run one task of the judge, which `asks` the plugin's process or does without.
@@ -138,7 +140,7 @@ def load(trial: Trial) -> list[Finding]:
     """Load the model through the registry on the CPU, and record every area it commits to."""
     ended, report = trial.judge("load")
     why = _why(ended, report)
-    if "layer_map" not in report:
+    if "layer_map" not in report or ended.machine:
         return [_not_loaded(trial, why, ended, report)]
     message = f"load_model('{trial.identifier}') works without GPU and credentials ({report['seconds']:.1f} s)"
     findings = [Finding("loads", "ok", message), *_names(report, trial.identifier)]
@@ -369,6 +371,8 @@ def _finding(rule: str, outcome: Outcome, where: str) -> Finding:
 
 def _unsaid(rule: str, what: str, findings: list[Finding], ended: Finished) -> list[Finding]:
     """What pytest's end says beyond its report: that no test ran at all, or that it failed with none that did."""
+    if ended.machine:
+        return [Finding(rule, "unchecked", f"{what}: {ended.reason}", "Check again on a machine with more memory.")]
     if not findings:
         return [_broken(rule, f"{what} cannot run", ended.reason)]
     if ended.code in (0, NO_TESTS) or any_failed(findings):

@@ -144,7 +144,10 @@ class Sandbox:
         script = f"import importlib.util as i; spec = i.find_spec({PACKAGE!r}); print(spec.origin if spec else '')"
         command = [self.python, "-P", "-c", script]
         kept = environment_of(os.environ)  # what is installed may run code at the start of Python
-        found = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, env=kept)
+        try:
+            found = subprocess.run(command, capture_output=True, text=True, cwd=self.folder, env=kept)
+        except OSError as error:
+            raise UserError(f"{self.python} does not run: {error.strerror}. Name another environment.") from error
         if not found.stdout.strip():
             raise UserError(
                 f"{self.python} has no Brain-Score. Install it there: pip install 'brainscore-vision[test]'"

@@ -101,7 +101,7 @@ def any_failed(findings: Iterable[Finding]) -> bool:
     return any(finding.status == "failed" for finding in findings)
 
 
-TRIALS = ("fresh-environment", "loads", "own-tests")
+TRIALS = ("fresh-environment", "loads", "generic-tests", "own-tests")
 
 
 def not_tried(findings: Iterable[Finding]) -> bool:

@@ -156,7 +156,6 @@ def _run(
     archive: Archive, plugin: Plugin, identifier: str, setup: Setup, findings: list[Finding]
 ) -> dict[str, float] | None:
     """Extract, place and run the plugin; add to the findings, and return the demo scores of a full check."""
-    findings.append(_wall(setup))
     with tempfile.TemporaryDirectory(prefix="brainscore-check-") as folder:
         extracted = Path(folder) / "extracted"
         with writing_to(folder, "TMPDIR"):
@@ -172,6 +171,7 @@ def _run(
             sandbox = Sandbox(Path(folder) / "run", python, wall=walled, network=setup.network, weights=weights)
             court = Sandbox(Path(folder) / "court")
         trial = Trial(sandbox, court, source, identifier, setup.timeout, declared_modules(plugin))
+        findings.append(_wall(setup))
         _run_stages(trial, setup, findings)
         if any_failed(findings) or not_tried(findings) or not setup.full:
             return None
