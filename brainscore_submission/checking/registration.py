@@ -124,7 +124,8 @@ def _identifier_name(plugin: Plugin) -> Iterator[Problem]:
     for name in dict.fromkeys(identifiers(plugin)):
         problem = name_problem(name)
         if problem:
-            kind = failed if "-" in name or name in taken_names() else advice  # what the upload code itself refuses
+            # The upload code refuses a hyphen and what is taken; and the name is that of Brain-Score's layer map file.
+            kind = failed if set("-/\\") & set(name) or name in taken_names() else advice
             doubled = ", and stands in double quotes, which it does not read" if _in_double_quotes(plugin) else ""
             yield kind(f"identifier {problem[0]}{doubled}", problem[1] + (" In single quotes." if doubled else ""))
 
@@ -146,6 +147,9 @@ def _layer_map(plugin: Plugin) -> Iterator[Problem]:
     found = identifiers(plugin)
     maps = [name for name in plugin.files if name.startswith("region_layer_map/") and name.endswith(".json")]
     wanted = f"region_layer_map/{found[0] if found else '<identifier>'}.json"
+    in_code = any(b"region_layer_map=" in data for name, data in plugin.files.items() if name.endswith(".py"))
+    if not maps and in_code:
+        return  # passed to ModelCommitment, which then looks for no file
     if not maps:
         message = "no layer map in the plugin: the server will choose the layers of the brain areas itself"
         yield advice(message, f'Add {wanted}: {{"V1": "<layer>", "V2": …, "V4": …, "IT": …}}')

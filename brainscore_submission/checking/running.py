@@ -193,8 +193,9 @@ def _stand_in(trial: Trial, layers: list[str]) -> Finding:
     if layers:
         chosen = {area: layers[index * (len(layers) - 1) // 3] for index, area in enumerate(AREAS)}
         path = trial.source / "region_layer_map" / f"{trial.identifier}.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(chosen))
+        with writing_to(trial.source, "TMPDIR"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(json.dumps(chosen))
         message += f"; the tests below run with {', '.join(dict.fromkeys(chosen.values()))}"
     return Finding("areas", "unchecked", message, f"Ship region_layer_map/{trial.identifier}.json to decide them.")
 

@@ -45,6 +45,7 @@ def test_what_brainscore_loads_is_not_refused(kind, loaded, tmp_path):
     assert name in loaded
     verdict = check(zipped(tmp_path / "made.zip", name, files), execute=False)
     assert verdict.failures == ()
+    assert "imports" not in {finding.rule for finding in verdict.of("advice")}
     assert verdict.identifiers == (name,)
 
 

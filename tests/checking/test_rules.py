@@ -201,6 +201,7 @@ BROKEN = {
         "second ']'",
     ),
     "identifier with hyphen": (text("__init__.py", INIT.replace("my_m", "my-m")), "identifier-name", "hyphen"),
+    "identifier with slash": (text("__init__.py", INIT.replace("my_m", "my/m")), "identifier-name", "not made of"),
     "identifier taken": (
         text("__init__.py", INIT.replace("my_model", "resnet50_tutorial")),
         "identifier-name",
@@ -220,7 +221,6 @@ ADVISED = {  # what no upload code refuses: Brain-Score's own code decides when 
     "indented": (text("__init__.py", "if True:\n    model_registry['m'] = lambda: 0\n"), "literal-line", "plain line"),
     "commented out": (text("__init__.py", "# model_registry['my_model'] = 0"), "literal-line", "plain line"),
     "identifier with space": (text("__init__.py", INIT.replace("my_m", "my m")), "identifier-name", "space"),
-    "identifier with slash": (text("__init__.py", INIT.replace("my_m", "my/m")), "identifier-name", "not made of"),
     "layer map misnamed": (renamed("my_model.json", "other.json"), "layer-map", "not found under that name"),
     "layer map no JSON": (text(MAP, "{V1: a}"), "layer-map", "not JSON"),
     "layer map of numbers": (text(MAP, '{"V1": 3}'), "layer-map", "does not map"),
