@@ -28,7 +28,8 @@ FOOTNOTE = (
 
 def chosen(profiles: list[Profile], models: str) -> list[Profile]:
     """Those of the models that are named, with commas between; all where none is."""
-    wanted = [find_model(name, profiles) for name in words_of(models)]
+    names = [models] if models in {profile.model for profile in profiles} else words_of(models)
+    wanted = [find_model(name, profiles) for name in names]
     return [profile for profile in profiles if not wanted or profile.model in wanted]
 
 

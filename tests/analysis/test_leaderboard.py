@@ -159,7 +159,8 @@ def browse(page, tmp_path, script=""):
 DO = """
 const out = (text) => (document.getElementById('out').textContent = text);
 const head = (name) => document.querySelector(`th[data-name="${name}"]`);
-const names = () => [...document.querySelectorAll('#board tbody tr:not([hidden]) th button')].map((b) => b.textContent.trim());
+const names = () => [...document.querySelectorAll('#board tbody tr:not([hidden]) th button')]
+    .map((button) => button.textContent.trim());
 const set = (element, value, event) => { element.value = value; element.dispatchEvent(new Event(event)); };
 const count = () => document.getElementById('count').textContent;
 """
