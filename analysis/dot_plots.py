@@ -36,13 +36,14 @@ def dot_plot(
     common = common_marks(profile.marks for profile in order)
     with style():
         height = {profile.model: len(order) - row for row, profile in enumerate(order)}
-        figure = Figure(figsize=size or (2.2 + 1.7 * len(measures), 1.3 + 0.24 * len(order)))
+        names = [marked((labels or {}).get(one.model, one.model), one.marks, common) for one in order]
+        beside = 0.5 + 0.08 * max(map(len, names))  # inches, for the names
+        figure = Figure(figsize=size or (beside + max(1.7 * len(measures), 2.6), 1.3 + 0.24 * len(order)))
         panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
         for axes, measure in zip(panels, measures, strict=True):
             _one_panel(axes, order, measure, height)
             if pairs is not None and not pairs.empty:
                 _brackets(axes, pairs[pairs["measure"] == measure], height)
-        names = [marked((labels or {}).get(one.model, one.model), one.marks, common) for one in order]
         panels[0].set_yticks([height[one.model] for one in order], names)
         panels[0].set_ylim(0.4, len(order) + 0.6)
         return titled(figure, f"Suite {order[0].suite}: score, 95 % interval", common)

@@ -1,10 +1,11 @@
-"""The command line: `brainscore-submission evaluate|models|benchmarks|search|package|check|weights|recordings`.
+"""The command line: `brainscore-submission evaluate|models|benchmarks|search|package|check|weights|recordings|attack`.
 
 `evaluate.py` at the top of the repository calls the same `evaluate`.
 """
 
 import typer
 
+from .attack import attack_app
 from .benchmarks import BENCHMARKS_HELP, benchmarks
 from .evaluate import EVALUATE_HELP, evaluate, list_all
 from .front_end import run
@@ -27,6 +28,7 @@ app.command("models")(list_all)
 for _command in (package, check, weights):
     app.command()(_command)
 app.add_typer(recordings_app, name="recordings")
+app.add_typer(attack_app, name="attack")
 
 
 def main() -> None:
