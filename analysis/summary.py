@@ -213,7 +213,8 @@ def layer_searches(results: Path) -> tuple[list[Shown], list[str]]:
 
 def _sentences(suite):
     count = len(suite.profiles)
-    yield f"Suite {suite.name}: {count} model{'s' * (count != 1)}, area{'s' * (len(suite.areas) != 1)} {', '.join(suite.areas)}."
+    areas = f"area{'s' * (len(suite.areas) != 1)} {', '.join(suite.areas)}"
+    yield f"Suite {suite.name}: {count} model{'s' * (count != 1)}, {areas}."
     averages = {model: value for model, value in suite.averages.items() if value is not None}
     if averages and count > 1:
         best = max(averages, key=averages.get)

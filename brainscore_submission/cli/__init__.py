@@ -1,4 +1,4 @@
-"""The command line: `brainscore-submission evaluate|models|benchmarks|search|package|check|weights|recordings|attack`.
+"""The command line, `brainscore-submission`: evaluate, search, predict, attack, package, check and what lies around.
 
 `evaluate.py` at the top of the repository calls the same `evaluate`.
 """
@@ -10,6 +10,7 @@ from .benchmarks import BENCHMARKS_HELP, benchmarks
 from .evaluate import EVALUATE_HELP, evaluate, list_all
 from .front_end import run
 from .packaging import check, package, weights
+from .predict import PREDICT_HELP, predict
 from .recordings import recordings_app
 from .search import SEARCH_HELP, search_command
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.command(help=EVALUATE_HELP)(evaluate)
 app.command(help=BENCHMARKS_HELP)(benchmarks)
 app.command(help=SEARCH_HELP)(search_command())
+app.command(help=PREDICT_HELP)(predict)
 app.command("models")(list_all)
 for _command in (package, check, weights):
     app.command()(_command)
