@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
-import timm
 from filelock import FileLock
 from huggingface_hub import constants as hub
 from huggingface_hub import try_to_load_from_cache
@@ -227,6 +226,8 @@ def _in_hub_cache(card: Card, source: Source) -> Path | None:
 def _hub_file(card: Card, source: Source) -> tuple[str, str]:
     if source.repo:
         return source.repo, card.weights.file
+    import timm  # takes seconds, and a list of models must not
+
     name = f"{card.architecture.partition('.')[0]}.{source.tag}"
     try:
         config = timm.get_pretrained_cfg(name)

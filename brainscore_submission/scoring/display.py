@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from ..models.model import Model
 from ..plugin.areas import AREAS, AREAS_AND_BEHAVIOR
 from .hierarchy import Hierarchy, rho_hierarchy
 from .published import CAVEAT, PublishedModel, published_model
 from .records import MARKS, Record, marks_of
-from .suites import Suite
+
+if TYPE_CHECKING:  # a list of models imports no network
+    from ..models.model import Model
+    from .suites import Suite
 
 # How the averages of a suite are taken, in words.
 AVERAGES = {"complete": "none where a benchmark has no score", "scored": "over what was scored"}
