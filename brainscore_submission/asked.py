@@ -29,7 +29,7 @@ class Asked:
 
     Parameters
     ----------
-    model, name, weights, layer_map, preprocessing, device, batch_size, precision : see `models.opening.open_model`
+    model, name, weights, ema, layer_map, preprocessing, device, batch_size, precision : see `models.opening.open_model`
     layers : "V1=<layer>,V2=<layer>", over those of the layer map
     suite : name of a suite or path of a suite's TOML file, instead of `benchmarks` or `recordings`; default "public"
     benchmarks : ids
@@ -47,6 +47,7 @@ class Asked:
     areas: str | None = None
     name: str | None = None
     weights: str | None = None
+    ema: bool = True
     layer_map: str = DEFAULT_LAYER_MAP
     layers: str | None = None
     preprocessing: str | None = None
@@ -100,6 +101,7 @@ class Asked:
             self.model,
             name=self.name,
             weights=self.weights,
+            ema=self.ema,
             layer_map=self.layer_map,
             layers=parse_layers(self.layers),
             preprocessing=self.preprocessing,
@@ -147,6 +149,9 @@ class Asked:
             if value == field.default or field.name in ("command", *besides):
                 continue
             option = f"--{'benchmark' if field.name == 'benchmarks' else field.name.replace('_', '-')}"
+            if isinstance(value, bool):
+                words.append(option if value else f"--no-{option.removeprefix('--')}")
+                continue
             for one in value if isinstance(value, tuple) else (value,):
                 words += [option, str(one)]
         return words

@@ -179,7 +179,7 @@ def _weights(card: Card, location: Source | None, given: str | Path | None) -> W
 def _given_weights(card: Card, location: Source | None, path: Path) -> Weights:
     from .plugin.checkpoint import read_checkpoint
 
-    layout, _ = read_checkpoint(path)
+    layout = read_checkpoint(path).layout
     found = hashes(path)
     stated = {kind: getattr(card.weights, kind) for kind in found}
     same = all(stated[kind] in (None, found[kind]) for kind in found)

@@ -77,6 +77,9 @@ def evaluate(
     recordings: Annotated[Path | None, typer.Option(help="Folder of your own recordings.")] = None,
     areas: Annotated[str | None, typer.Option(help="Of the suite these alone: V4,IT.")] = None,
     weights: Annotated[str | None, typer.Option(help="A checkpoint file, untrained, or untrained:<seed>.")] = None,
+    ema: Annotated[
+        bool, typer.Option("--ema/--no-ema", help="Moving averages of the weights, where the file has them.")
+    ] = True,
     layer_map: Annotated[str, typer.Option(help="paper, code_comment, another name, or a JSON file.")] = "paper",
     layers: Annotated[str | None, typer.Option(help="V1=…,V2=…,V4=…,IT=…,behavior=…, or search.")] = None,
     preprocessing: Annotated[str | None, typer.Option(help="crop224 or squash224; default the card's.")] = None,
@@ -116,6 +119,7 @@ def evaluate(
         metric=metric,
         areas=areas,
         weights=weights,
+        ema=ema,
         layer_map=layer_map,
         layers=layers,
         preprocessing=preprocessing,

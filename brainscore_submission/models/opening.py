@@ -36,7 +36,7 @@ class Opener(NamedTuple):
     Parameters
     ----------
     card : callable, what stands after the prefix -> Card
-    load : callable, (card, weights, progress=…) -> Loaded
+    load : callable, (card, weights, ema=…, progress=…) -> Loaded
     layers : callable, what stands after the prefix -> area -> layer, of models that bring their own commitment
     """
 
@@ -76,7 +76,7 @@ def _simulated(name: str) -> Card:
     )
 
 
-def _build_simulated(card: Card, weights: object = None, progress: object = None) -> Loaded:
+def _build_simulated(card: Card, weights: object = None, ema: bool = True, progress: object = None) -> Loaded:
     from ..demo.ground_truth import GroundTruthNetwork
 
     source = "brainscore_submission.demo, no weights"
@@ -102,6 +102,7 @@ def open_model(
     *,
     name: str | None = None,
     weights: str | Path | None = None,
+    ema: bool = True,
     layer_map: str = DEFAULT_LAYER_MAP,
     layers: Mapping[str, str] | None = None,
     preprocessing: str | None = None,
@@ -119,6 +120,7 @@ def open_model(
     typed : card identifier, competition number, or one of the prefixes of `OPENERS` and a name
     name : what records and tables will call it; default: see `default_name`
     weights : a file, "untrained" or "untrained:<seed>", or None for the card's sources
+    ema : whether moving averages of the weights are taken where the file has them, as timm does
     layer_map : "paper", another named map of the card, or a JSON file
     layers : area -> layer, over those of the layer map and the card
     preprocessing : "crop224" or "squash224"; default the card's
@@ -139,7 +141,9 @@ def open_model(
         if preprocessing not in PREPROCESSINGS:
             raise UserError(f"unknown preprocessing '{preprocessing}'.{suggest(preprocessing, PREPROCESSINGS)}")
         card = dataclasses.replace(card, preprocessing=PREPROCESSINGS[preprocessing])
-    loaded = opener_of(typed)[0].load(card, weights, progress=progress)
+    loaded = opener_of(typed)[0].load(card, weights, ema=ema, progress=progress)
+    if loaded.num_classes is not None:
+        card = dataclasses.replace(card, num_classes=loaded.num_classes)
     for layer in set(committed.values()):
         module_of(loaded.network, layer)  # an unknown layer is found now, not after the recording
     return Model(

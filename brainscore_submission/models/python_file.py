@@ -69,7 +69,7 @@ def python_layers(typed: str) -> dict[str, str]:
     return dict(layers)
 
 
-def load_python(card: Card, weights: str | Path | None = None, progress: object = None) -> Loaded:
+def load_python(card: Card, weights: str | Path | None = None, ema: bool = True, progress: object = None) -> Loaded:
     """The file's network; `weights`, if given, over its own, strictly."""
     path = Path(card.weights.file)
     if is_untrained(weights):
@@ -82,9 +82,10 @@ def load_python(card: Card, weights: str | Path | None = None, progress: object 
         untrained = bool(getattr(module, "untrained", False))
         facts = origin_facts(str(path), sha256=_hash(network), untrained=untrained, seed=0 if untrained else None)
         return Loaded(network, facts)
-    fill(network, read_checkpoint(weights)[1], f"{weights} does not fit the network of {path}")
+    held = read_checkpoint(weights, ema)
+    notes = fill(network, held.tensors, f"{weights} does not fit the network of {path}")
     sha1, sha256 = hash_file(weights)
-    note = f"{GIVEN}, over those of {path}"
+    note = "; ".join([f"{GIVEN}, over those of {path}", *held.notes, *notes])
     return Loaded(network, origin_facts(str(weights), sha1=sha1, sha256=sha256, note=note))
 
 

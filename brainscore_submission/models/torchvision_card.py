@@ -55,14 +55,16 @@ def torchvision_card(name: str) -> Card:
     )
 
 
-def load_torchvision(card: Card, weights: str | Path | None = None, progress: Progress | None = None) -> Loaded:
+def load_torchvision(
+    card: Card, weights: str | Path | None = None, ema: bool = True, progress: Progress | None = None
+) -> Loaded:
     """As `checkpoint.load_network`; the file's name ends in the first digits of its sha256, which are compared.
 
     Raises
     ------
     UserError
     """
-    loaded = load_network(card, weights, progress=progress)
+    loaded = load_network(card, weights, ema=ema, progress=progress)
     stated = re.search(r"-([0-9a-f]{8,})\.pth$", card.weights.file)
     if weights is None and stated and not loaded.origin["sha256"].startswith(stated[1]):
         raise UserError(
