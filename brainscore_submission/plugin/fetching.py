@@ -60,9 +60,14 @@ def is_present(card: Card, cache: str | Path | None = None) -> bool:
     """Whether the weights are on this machine already (not whether they are sound)."""
     if weights_path(card, cache).is_file():
         return True
-    return any(
-        _in_hub_cache(card, source) is not None for source in card.weights.sources if source.kind in ("hub", "hf")
-    )
+    # Asked for a list of models, so without timm, which takes seconds to import: its weights lie in timm/<name>.<tag>.
+    of_timm = f"timm/{card.architecture.partition('.')[0]}"
+    places = [
+        (source.repo, card.weights.file) if source.repo else (f"{of_timm}.{source.tag}", "model.safetensors")
+        for source in card.weights.sources
+        if source.kind in ("hub", "hf")
+    ]
+    return any(isinstance(try_to_load_from_cache(*place), str) for place in places)
 
 
 def fetch(card: Card, cache: str | Path | None = None, progress: Progress | None = None) -> Path:
