@@ -16,8 +16,8 @@ from brainscore_submission.scoring.records import marks_of
 from brainscore_submission.scoring.uncertainty import N_RESAMPLES
 from brainscore_submission.words import words_of
 
-from .comparisons import compare, is_certain
-from .display import AsJson, Resamples, ResultsFolder, Seed, interval, number, signed, write_table
+from .comparisons import compare, is_certain, p_in_words
+from .display import AsJson, Resamples, ResultsFolder, Seed, interval, signed, write_table
 from .profiles import FORMULA_LABELS, Profile, find_model, profiles_of, read_predictivity
 
 FOOTNOTE = (
@@ -89,7 +89,7 @@ def _show(found, profiles, console):
                 "minus": _marked(row.b, marks_by_name),
                 "difference": signed(row.difference, 3),
                 "95 % interval": interval((row.low, row.high), sign=True),
-                "p (Holm)": number(row.p_corrected),
+                "p (Holm)": p_in_words(row.p_corrected).removeprefix("= "),
             }
             for row in pairs.itertuples()
         ]
