@@ -3,6 +3,9 @@
 `evaluate.py` at the top of the repository calls the same `evaluate`.
 """
 
+from importlib import metadata
+from typing import Annotated
+
 import typer
 
 from .attack import attack_app
@@ -17,11 +20,21 @@ from .search import SEARCH_HELP, search_command
 __all__ = ["EVALUATE_HELP", "app", "evaluate", "main", "run"]
 
 app = typer.Typer(
-    help="Put a vision model to the brain's test: evaluate, search, package, check.",
     no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback()
+def _about(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    """Put a vision model to the brain's test: evaluate, search, predict, package, check."""
+    if version:
+        typer.echo(metadata.version("brainscore-submission"))
+        raise typer.Exit
+
+
 app.command(help=EVALUATE_HELP)(evaluate)
 app.command(help=BENCHMARKS_HELP)(benchmarks)
 app.command(help=SEARCH_HELP)(search_command())
