@@ -12,7 +12,7 @@ import torch
 from ..engine.images import CONSTANT, Request
 from ..models.model import Model
 from ..plugin.errors import UserError
-from ..words import duration_in_words, size_in_words
+from ..words import count, duration_in_words, size_in_words
 from .fast_metrics import make_job
 from .recorded_model import NeedsVariance, Recorded
 from .score import ScoreOptions, asked_by, kept_records
@@ -120,7 +120,7 @@ def total_in_words(plans: Sequence[Plan]) -> str:
     """All of them in one line."""
     seconds, kept = sum(plan.seconds for plan in plans), sum(plan.kept_bytes for plan in plans)
     return (
-        f"{len(plans)} models, {sum(plan.missing for plan in plans)} of {sum(plan.scores for plan in plans)} scores to "
+        f"{count(len(plans), 'model')}, {sum(plan.missing for plan in plans)} of {sum(plan.scores for plan in plans)} scores to "
         f"make, {sum(plan.passes for plan in plans)} passes, about {duration_in_words(seconds)} of them, at most "
         f"{size_in_words(max((plan.features_bytes for plan in plans), default=0))} of features at a time, "
         f"{size_in_words(kept)} kept. The metrics come on top."
