@@ -17,7 +17,7 @@ from brainscore_vision.model_helpers.activations.pytorch import disable_activati
 from ..engine.budget import Budget
 from ..engine.images import Request, Stimulus
 from ..models.model import Model
-from ..plugin.areas import AREAS_AND_BEHAVIOR, BEHAVIOR
+from ..plugin.areas import AREAS, AREAS_AND_BEHAVIOR, BEHAVIOR
 from ..plugin.errors import UserError, suggest
 from ..plugin.files import require_writable_folder
 from ..plugin.hooks import LOGITS
@@ -130,7 +130,8 @@ def layer_of(identifier: str, area: str, model: Model) -> str | None:
 
 def readable(suite: Suite, model: Model) -> Suite:
     """The suite without what reads behaviour, for a model without a layer for it."""
-    return suite.without([leaf for leaf, area in suite.leaves.items() if layer_of(leaf, area, model) is None])
+    unread = (leaf for leaf, area in suite.leaves.items() if area not in AREAS and layer_of(leaf, area, model) is None)
+    return suite.without(set(unread))
 
 
 def record_fingerprint(model: Model, suite: Suite, area: str, engine: str, layer: str | None = None) -> str:
