@@ -66,6 +66,7 @@ def test_the_score_is_brain_scores_i2n_over_the_root_of_the_ceiling(choice_folde
 
 def _by_hand(folder):
     lines = [line.split(",") for line in (folder / "trials.csv").read_text().splitlines()[1:]]
+    lines.sort(key=lambda line: (line[1], line[2], line[3], line[4], line[0]))  # the one order of trials
     stimulus, sample, distractor, choice, _ = zip(*lines, strict=True)
     fields = {"stimulus_id": stimulus, "sample_obj": sample, "dist_obj": distractor, "truth": sample}
     coords = {name: ("presentation", list(values)) for name, values in fields.items()}
