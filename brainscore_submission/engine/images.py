@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -91,6 +92,15 @@ class Recording:
         """Gram matrix of shape (n_stimuli, n_stimuli), float64, features centred over the whole set."""
         rows, key = _rows_of(stimuli, layer)
         return self.grams[key][np.ix_(rows, rows)]
+
+    def whole_gram(self, layers: Sequence[str], stimuli: Sequence[Stimulus]) -> tuple[np.ndarray, dict[str, int]]:
+        """The matrix as it was recorded, of one layer no copy, and the row of each content hash.
+
+        Layers side by side: their Gram matrices add up.
+        """
+        hashes = Request(tuple(stimuli)).hashes
+        gram = functools.reduce(np.add, [self.grams[layer, hashes] for layer in layers])
+        return gram, {sha: row for row, sha in enumerate(hashes)}
 
     def features(self, layer: str, stimuli: Sequence[Stimulus]) -> np.ndarray:
         """Features of shape (n_stimuli, n_features), float32."""

@@ -108,11 +108,13 @@ def make_job(
     if engine in ("gram", "converged") and gram_ridge.covers(metric):
         fast = copy.copy(benchmark)
         fast._similarity_metric = gram_ridge.with_gram_ridge(metric, device)
-        return made(fast, "gram", "gram")
+        return made(fast, "rows", "gram")
     if _is_pls(metric) or gram_ridge.covers(metric):
         return made(benchmark, "surrogate", "surrogate")
     if _is_rdm(benchmark):
         return made(benchmark, "rdm", "surrogate")
+    if type(benchmark).__name__ in DEPENDS_ON_PRODUCTS_ONLY:
+        return made(benchmark, "products", "surrogate")
     return made(with_array_i2n(benchmark), "features", "brainscore")
 
 
@@ -132,6 +134,8 @@ def _of_subjects(made: Callable[..., Job], benchmark: Any, engine: str, device: 
 
 # Benchmarks whose own metric is computed on a surrogate of the features: CKA depends on inner products only.
 DEPENDS_ON_GRAM_ONLY = ("_MultiSubjectCKABenchmark",)
+# And those that see the products as they are: the odd one of three is outside of the pair with the largest dot product.
+DEPENDS_ON_PRODUCTS_ONLY = ("Hebart2023Match",)
 
 
 class GramPredictivity:

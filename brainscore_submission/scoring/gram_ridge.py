@@ -1,4 +1,4 @@
-"""Brain-Score's ridge metrics on rows of a Gram matrix: cross-validated, and with separate training and test images.
+"""Brain-Score's ridge metrics from a Gram matrix: cross-validated, and with separate training and test images.
 
 Splits, subjects, correlation, medians and the score object stay Brain-Score's; its regression alone is replaced.
 """
@@ -20,14 +20,15 @@ from brainscore_vision.metrics.regression_correlation.metric import (
 from sklearn.linear_model import Ridge, RidgeCV
 
 from ..engine.ridge import RidgeFit, Spectrum, decompose, predict, ridge, ridge_cv
+from .recorded_model import Products
 
 
 class GramRidge:
     """In place of the regression inside Brain-Score's `XarrayRegression`.
 
-    Source assemblies hold inner products instead of features: a row for each presentation, a column for each stimulus
-    that the model was shown, training and test images alike. The coordinate `gram_row` of a presentation is the
-    `neuroid_num` of its own column, as `recorded_model.RecordedActivations` writes them.
+    Source assemblies hold, instead of features, for each presentation the number of its row in a Gram matrix
+    (`gram_row`), and the matrix itself in the coordinate `products` of their only column, as
+    `recorded_model.RecordedActivations` writes them: training and test images alike are rows of one matrix.
 
     Parameters
     ----------
@@ -43,39 +44,43 @@ class GramRidge:
         self._alphas = regression.alphas if hasattr(regression, "alphas") else regression.alpha
         self._device = device
         self._fit: RidgeFit | None = None
-        self._train_numbers: np.ndarray | None = None
-        self._decomposed: tuple[tuple, Spectrum] | None = None
+        self._train: np.ndarray | None = None
+        self._decomposed: tuple[Products, bytes, Spectrum, np.ndarray] | None = None
 
     def fit(self, source: NeuroidAssembly, target: NeuroidAssembly) -> None:
         """Fit responses `target` (presentation x neuroid) from the products of their presentations."""
-        self._train_numbers = source["gram_row"].values
-        products = self._products(source)
-        mean = products.mean(axis=0)
-        gram = products - mean
-        gram -= mean[:, None] - mean.mean()
+        self._train = source["gram_row"].values
         if np.ndim(self._alphas):
-            fit = ridge_cv(self._spectrum(gram), target.values, self._alphas)
+            spectrum, mean = self._spectrum(source["products"].values[0])
+            fit = ridge_cv(spectrum, target.values, self._alphas)
             self.alpha_ = fit.alpha
         else:
+            gram, mean = self._centred(source["products"].values[0])
             fit = ridge(gram, target.values, self._alphas)
         # The weights sum to zero over stimuli: of the centring of test stimuli only this constant is left.
         self._fit = RidgeFit(fit.weights, fit.intercept - mean @ fit.weights, fit.alpha)
 
     def predict(self, source: NeuroidAssembly) -> np.ndarray:
         """Predictions of shape (presentation, target neuroid)."""
-        return predict(self._fit, self._products(source))
+        gram = source["products"].values[0].gram
+        return predict(self._fit, gram[np.ix_(source["gram_row"].values, self._train)])
 
-    def _products(self, source: NeuroidAssembly) -> np.ndarray:
-        """Columns of the training stimuli, in their order."""
-        column_of = {number: column for column, number in enumerate(source["neuroid_num"].values)}
-        return source.values[:, [column_of[number] for number in self._train_numbers]].astype(np.float64, copy=False)
+    def _centred(self, products: Products) -> tuple[np.ndarray, np.ndarray]:
+        """Gram matrix of the training stimuli, centred over them, and the mean of each column before."""
+        gram = products.gram[np.ix_(self._train, self._train)]
+        mean = gram.mean(axis=0)
+        gram -= mean
+        gram -= mean[:, None] - mean.mean()
+        return gram, mean
 
-    def _spectrum(self, gram: np.ndarray) -> Spectrum:
-        """Decomposed once for subjects that saw the same training stimuli; another layer has another diagonal."""
-        key = self._train_numbers.tobytes(), gram.diagonal().tobytes()
-        if self._decomposed is None or self._decomposed[0] != key:
-            self._decomposed = key, decompose(gram, self._device, overwrite=True)
-        return self._decomposed[1]
+    def _spectrum(self, products: Products) -> tuple[Spectrum, np.ndarray]:
+        """Decomposed once for subjects that saw the same training stimuli; what is held before is let go first."""
+        train = self._train.tobytes()
+        if self._decomposed is None or self._decomposed[0].gram is not products.gram or self._decomposed[1] != train:
+            self._decomposed = None
+            gram, mean = self._centred(products)
+            self._decomposed = products, train, decompose(gram, self._device, overwrite=True), mean
+        return self._decomposed[2:]
 
 
 def covers(metric: Any) -> bool:
@@ -102,7 +107,7 @@ def covers(metric: Any) -> bool:
 
 
 def with_gram_ridge(metric: Any, device: str = "cpu") -> Any:
-    """A copy of a metric that `covers`, to be given rows of a Gram matrix (see `GramRidge`) instead of features."""
+    """A copy of a metric that `covers`, to be given numbers of rows of a Gram matrix (see `GramRidge`)."""
     fast, fast.regression = copy.copy(metric), copy.copy(metric.regression)
     fast.regression._regression = GramRidge(metric.regression._regression, device)
     return fast

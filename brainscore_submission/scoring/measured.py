@@ -20,6 +20,7 @@ from .formulas import FORMULAS, OF_2022_BY_CLASS, UNCEILED, UNKNOWN, Found, by_c
 from .records import Predictivity, Record
 from .registry import known_benchmarks
 from .sidecar import Sidecar
+from .units import Units, read_units, units_interval
 
 
 @contextlib.contextmanager
@@ -60,17 +61,25 @@ def score_job(
         score = job.benchmark(candidate)
     sidecar = _sidecar(score, job)
     numbers = _numbers(score, job)
-    numbers["interval"], numbers["interval_over"], numbers["raw_spread"] = uncertainty.score_interval(
-        sidecar,
-        score=numbers.get("score"),
-        score_error=numbers.get("score_error"),
-        ceiling=numbers.get("ceiling"),
-        formula=numbers["formula"],
-        **resampling,
-    )
+    found = read_score(score, job.benchmark)
+    units = None if sidecar else read_units(score, found, job.benchmark)
+    notes = _notes(score, job)
+    if units is not None:
+        _put_interval_over(units, numbers)
+    else:
+        numbers["interval"], numbers["interval_over"], numbers["raw_spread"] = uncertainty.score_interval(
+            sidecar,
+            score=numbers.get("score"),
+            score_error=numbers.get("score_error"),
+            ceiling=numbers.get("ceiling"),
+            formula=numbers["formula"],
+            **resampling,
+        )
+        if numbers["interval"] is None and numbers.get("score") is not None:
+            notes += ("no interval: the score keeps no values of subjects, sessions, neuroids or images",)
     measured = Predictivity(**numbers, engine=job.engine, n_features=n_features)
     seconds = {"scoring": round(time.perf_counter() - started, 3), **(seconds or {})}
-    return Record(**envelope, measured=measured, notes=_notes(score, job), seconds=seconds), sidecar
+    return Record(**envelope, measured=measured, notes=notes, seconds=seconds), sidecar
 
 
 def _numbers(score: Any, job: Job) -> dict[str, Any]:
@@ -104,17 +113,28 @@ def _numbers(score: Any, job: Job) -> dict[str, Any]:
     return numbers
 
 
+def _put_interval_over(units: Units, numbers: dict[str, Any]) -> None:
+    """Interval and errors from subjects, sessions or images; Brain-Score's own error is their spread, not divided."""
+    interval, error = units_interval(units)
+    if units.of_raw:
+        numbers["raw_error"] = error
+    if numbers.get("score") is None:
+        return
+    if units.of_raw:
+        formula, ceiling = numbers["formula"], numbers["ceiling"]
+        error *= float(FORMULAS[formula].slope(numbers["raw"], ceiling))
+        interval = uncertainty.carried_over(*interval, ceiling, formula)
+    numbers.update(interval=interval, interval_over=units.over, score_error=error)
+
+
 def _score_error(found: Found, formula: str, raw_error: float | None, own: float | None) -> float | None:
-    """The error of raw times the derivative of the formula; of a mean over subjects or sessions, its standard error.
+    """The error of raw times the derivative of the formula.
 
     Brain-Score copies the error of raw unscaled to most scores, so its own is kept only where nothing else is known.
     """
     if len(found.parts) == 1:
         slope = FORMULAS[formula].slope(found.raw, found.ceiling)
         return None if raw_error is None else float(slope * raw_error)
-    if found.over in ("subjects", "sessions"):
-        scores = ceiled(*np.array(found.parts).T, formula)
-        return float(np.std(scores, ddof=1) / np.sqrt(len(scores)))
     return own
 
 

@@ -12,6 +12,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly
@@ -20,7 +21,7 @@ from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 
 from ..engine.gram import surrogate
 from ..engine.images import CONSTANT, ONES, ZEROS, Recording, Request, Stimulus, read_stimuli
-from ..engine.similarity import rdm_surrogate
+from ..engine.similarity import products_surrogate, rdm_surrogate
 from ..plugin.errors import UserError
 from ..plugin.hooks import LOGITS
 
@@ -30,9 +31,10 @@ logger = logging.getLogger(__name__)
 KEEPING = ("brainscore_vision.benchmark_helpers.properties_common", "brainscore_vision.benchmarks")
 N_CLASSES = 1000  # of the class output that Brain-Score's label tasks read
 
-FORMS = ("gram", "surrogate", "rdm", "features")
-"""What stands in for a layer's features: the rows of its Gram matrix, n_stimuli columns with the same Gram matrix,
-2 n_stimuli columns with the same RDM, or the features themselves."""
+FORMS = ("gram", "rows", "surrogate", "rdm", "products", "features")
+"""What stands in for a layer's features: the rows of its Gram matrix; their numbers, with the matrix beside them, of
+which nothing then makes copies; n_stimuli columns with the same Gram matrix; 2 n_stimuli columns with the same RDM;
+n_stimuli columns with the same products though not centred; or the features themselves."""
 
 
 class Recorded:
@@ -65,8 +67,30 @@ class Recorded:
 
 
 def framed(form: str, stimuli: Sequence[Stimulus]) -> tuple[Stimulus, ...]:
-    """What is to be recorded for a form: an RDM takes two more rows than there are images."""
-    return (*stimuli, ZEROS, ONES) if form == "rdm" else tuple(stimuli)
+    """What is to be recorded for a form: what sees where the origin is takes two more rows than there are images."""
+    return (*stimuli, ZEROS, ONES) if form in ("rdm", "products") else tuple(stimuli)
+
+
+class Products:
+    """A Gram matrix, hashable, so that it can be a coordinate of an assembly that holds numbers of its rows."""
+
+    def __init__(self, gram: np.ndarray):
+        self.gram = gram
+
+
+class Answer(NamedTuple):
+    """What stands for the layers that were asked for.
+
+    Parameters
+    ----------
+    blocks : arrays of shape (n_shown, n_columns) side by side
+    rows : for each stimulus shown the row of the Gram matrix that is its own
+    products : the matrix itself, where the block holds numbers of rows
+    """
+
+    blocks: list[np.ndarray]
+    rows: np.ndarray
+    products: Products | None = None
 
 
 class NeedsVariance(Exception):  # noqa: N818  (a signal, not an error)
@@ -104,31 +128,36 @@ class RecordedActivations:
         if require_variance:
             raise NeedsVariance
         shown = self._recorded.stimuli(stimuli)
-        blocks, rows = self._answer(shown, layers)
+        blocks, rows, products = self._answer(shown, layers)
         columns = np.concatenate([np.full(block.shape[1], layer) for layer, block in zip(layers, blocks, strict=False)])
-        return _assembly(np.concatenate(blocks, axis=1), columns, rows, stimuli, self.identifier)
+        return _assembly(np.concatenate(blocks, axis=1), columns, rows, stimuli, self.identifier, products)
 
-    def _answer(self, shown: Sequence[Stimulus], layers: Sequence[str]) -> tuple[list[np.ndarray], np.ndarray]:
-        """What stands for the layers, and for each stimulus shown the column of a Gram matrix that is its own."""
+    def _answer(self, shown: Sequence[Stimulus], layers: Sequence[str]) -> Answer:
+        """What stands for the layers."""
         recording = self._recorded.recording
         if self._form == "features":
             self._recorded.ensure(Request(tuple(shown), features=frozenset(layers)))
-            return [recording.features(layer, shown) for layer in layers], np.arange(len(shown))
+            return Answer([recording.features(layer, shown) for layer in layers], np.arange(len(shown)))
         basis = [stimulus for stimulus in self._basis or shown if stimulus.sha256 not in CONSTANT]
         position = {stimulus.sha256: at for at, stimulus in reversed(list(enumerate(basis)))}
         if any(stimulus.sha256 not in position for stimulus in shown):
             raise UserError("this benchmark shows images that it did not announce: run it with --engine brainscore.")
         recorded = framed(self._form, basis)
         self._recorded.ensure(Request(recorded, grams=frozenset(layers)))
+        if self._form == "rows":
+            gram, row_of = recording.whole_gram(layers, recorded)
+            rows = np.array([row_of[stimulus.sha256] for stimulus in shown])
+            return Answer([rows[:, None]], rows, Products(gram))
         # Layers side by side: their Gram matrices add up.
         gram = sum(recording.gram(layer, recorded) for layer in layers)
         rows = np.array([position[stimulus.sha256] for stimulus in shown])
-        if self._form == "rdm":
+        if self._form in ("rdm", "products"):
             seen = np.append(rows, [-2, -1])
-            return [rdm_surrogate(gram[np.ix_(seen, seen)])], rows
+            gram = gram[np.ix_(seen, seen)]
+            return Answer([rdm_surrogate(gram) if self._form == "rdm" else products_surrogate(gram)], rows)
         if self._basis is None:
             rows = np.arange(len(shown))
-        return [(surrogate(gram) if self._form == "surrogate" else gram)[rows]], rows
+        return Answer([(surrogate(gram) if self._form == "surrogate" else gram)[rows]], rows)
 
 
 class _Rehearsed(Exception):  # noqa: N818  (a signal, not an error)
@@ -143,7 +172,7 @@ class _Listening(RecordedActivations):
         self.requests: list[Request] = []
         self._calls = calls
 
-    def _answer(self, shown: Sequence[Stimulus], layers: Sequence[str]) -> tuple[list[np.ndarray], np.ndarray]:
+    def _answer(self, shown: Sequence[Stimulus], layers: Sequence[str]) -> Answer:
         names = frozenset(layers)
         features = self._form == "features"
         wanted = {"features" if features else "grams": names}
@@ -152,7 +181,7 @@ class _Listening(RecordedActivations):
             raise _Rehearsed
         width = N_CLASSES if LOGITS in names else 5
         noise = np.random.default_rng(0).normal(size=(len(shown), width)).astype(np.float32)
-        return [noise for _ in layers], np.arange(len(shown))
+        return Answer([noise for _ in layers], np.arange(len(shown)))
 
 
 def rehearse(
@@ -213,7 +242,12 @@ class _FieldOfView:
 
 
 def _assembly(
-    values: np.ndarray, layers: np.ndarray, rows: np.ndarray, stimuli: StimulusSet, identifier: str
+    values: np.ndarray,
+    layers: np.ndarray,
+    rows: np.ndarray,
+    stimuli: StimulusSet,
+    identifier: str,
+    products: Products | None,
 ) -> NeuroidAssembly:
     numbers = np.arange(values.shape[1])
     coords = {column: ("presentation", stimuli[column].values) for column in stimuli.columns}
@@ -224,4 +258,6 @@ def _assembly(
         "model": ("neuroid", [identifier] * len(numbers)),
         "layer": ("neuroid", layers),
     }
+    if products is not None:
+        coords["products"] = ("neuroid", np.array([products]))
     return NeuroidAssembly(values, coords=coords, dims=["presentation", "neuroid"])

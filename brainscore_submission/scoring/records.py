@@ -75,7 +75,7 @@ class Predictivity(_Strict):
     score_2022: float | None = None
     score_2022_error: float | None = None
     interval: Interval | None = None
-    interval_over: str | None = None  # "neuroids and stimuli", "neuroids" or "normal"
+    interval_over: str | None = None  # "neuroids and stimuli", "neuroids", "subjects", "sessions", "images" or "normal"
     formula: str
     metric: str | None = None
     engine: str | None = None

@@ -3,7 +3,9 @@
 One id of each class runs by default, all of them under the marker `slow`.
 """
 
+import functools
 import json
+import warnings
 from collections import Counter
 from pathlib import Path
 
@@ -135,12 +137,12 @@ def test_a_hundred_benchmarks_are_computed_from_gram_matrices(stand_ins):
 
     from brainscore_submission.scoring.fast_metrics import make_job
 
-    compared = {i: known for i, known in known_benchmarks().items() if known.task == "recording"}
+    compared = {i: known for i, known in known_benchmarks().items() if known.task in ("recording", "odd_one_out")}
     forms = Counter(
         make_job(identifier, known.area, brainscore_vision.load_benchmark(identifier), "gram").form
         for identifier, known in compared.items()
     )
-    assert (forms["gram"], forms["surrogate"] + forms["rdm"]) == (74, 28)
+    assert (forms["gram"] + forms["rows"], forms["surrogate"] + forms["rdm"] + forms["products"]) == (74, 29)
 
 
 @pytest.mark.parametrize("identifier", ["Marques2020_DeValois1982-pref_or", "Maniquet2024-confusion_similarity"])
@@ -165,6 +167,60 @@ def test_the_four_numbers_of_marques2020_are_those_of_a_hand_computation(stand_i
     assert measured.score_2022 == measured.score
     assert measured.score_error == pytest.approx(raw_error / ceiling, abs=1e-12)
     assert 0 < raw < ceiling < 1
+
+
+@pytest.mark.slow
+def test_v1_and_rho_of_the_competition_of_2022_are_those_of_a_hand_computation(stand_ins, tmp_path):
+    """From Brain-Score's own 33 scores: what each was in 2022, averaged as the leaderboard did, ranked by scipy."""
+    from scipy.stats import spearmanr
+    from stand_ins.alone import brainscore_alone
+    from stand_ins.product import tiny_model
+
+    from brainscore_submission.engine.budget import Budget
+    from brainscore_submission.scoring.display import summary
+    from brainscore_submission.scoring.score import ScoreOptions, score_suite
+    from brainscore_submission.scoring.suites import find_suite
+
+    alone = functools.cache(brainscore_alone)
+
+    def in_2022(identifier):
+        ratio = float(alone(identifier).attrs["raw"]) / float(alone(identifier).attrs["ceiling"])
+        return ratio if identifier.startswith("Marques2020") else ratio**2
+
+    def by_hand(value):
+        def properties(*names):
+            return np.mean([value(f"Marques2020_{name}") for name in names])
+
+        ringach, freeman, cavanaugh = "Ringach2002-", "FreemanZiemba2013-", "Cavanaugh2002-"
+        tuning = ("circular_variance", "or_bandwidth", "orth_pref_ratio", "or_selective", "cv_bandwidth_ratio")
+        textures = ("texture_selectivity", "texture_sparseness", "texture_variance_ratio")
+        marques = np.mean(
+            [
+                properties(*(ringach + name for name in (*tuning, "opr_cv_diff")), "DeValois1982-pref_or"),
+                properties("DeValois1982-peak_sf", "Schiller1976-sf_bandwidth", "Schiller1976-sf_selective"),
+                properties(*(freeman + name for name in textures), ringach + "modulation_ratio"),
+                properties(cavanaugh + "grating_summation_field", cavanaugh + "surround_diameter"),
+                properties(cavanaugh + "surround_suppression_index"),
+                properties(freeman + "texture_modulation_index", freeman + "abs_texture_modulation_index"),
+                properties(ringach + "max_dc", freeman + "max_texture", freeman + "max_noise"),
+            ]
+        )
+        packages = ("MajajHong2015", "Sanghavi2020", "SanghaviJozwik2020", "SanghaviMurty2020")
+        return {
+            "V1": (value("FreemanZiemba2013.V1-pls") + marques) / 2,
+            "V2": value("FreemanZiemba2013.V2-pls"),
+            "V4": np.mean([value(f"{package}.V4-pls") for package in packages]),
+            "IT": np.mean([value(f"{package}.IT-pls") for package in packages]),
+        }
+
+    model, suite = tiny_model(), find_suite("competition2022")
+    options = ScoreOptions(results=tmp_path, budget=Budget(10**9, 0, None))
+    with warnings.catch_warnings(action="ignore"):  # of Brain-Score's own code
+        found = summary(model, suite, score_suite(model, suite, options))
+    for areas, value in (("areas_2022", in_2022), ("areas", lambda identifier: float(alone(identifier)))):
+        expected = by_hand(value)
+        assert {area: found[areas][area] for area in expected} == pytest.approx(expected, abs=1e-6)
+    assert found["hierarchy"]["rho"] == pytest.approx(spearmanr([1, 2, 3, 4], list(expected.values())).statistic)
 
 
 def test_a_data_set_without_a_stand_in_is_refused_not_fetched(stand_ins):

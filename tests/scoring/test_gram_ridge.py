@@ -1,4 +1,4 @@
-"""Promise of gram_ridge.py: the scores of Brain-Score's ridge metrics on features, from rows of a Gram matrix."""
+"""Promise of gram_ridge.py: the scores of Brain-Score's ridge metrics on features, from a Gram matrix."""
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from brainscore_vision.metrics.regression_correlation.metric import (
 from brainscore_submission.engine import ridge
 from brainscore_submission.scoring import gram_ridge
 from brainscore_submission.scoring.gram_ridge import covers, with_gram_ridge
+from brainscore_submission.scoring.recorded_model import Products
 
 N_STIMULI, N_FEATURES, N_NEUROIDS = 60, 400, 6
 
@@ -33,7 +34,7 @@ def ids_of(stimuli):
     return [f"s{order[i]:02d}" for i in stimuli]
 
 
-def source(values, stimuli):
+def source(values, stimuli, **neuroid_coords):
     return NeuroidAssembly(
         values[stimuli],
         coords={
@@ -43,16 +44,25 @@ def source(values, stimuli):
             "gram_row": ("presentation", stimuli),
             "neuroid_num": ("neuroid", np.arange(values.shape[1])),
             "neuroid_id": ("neuroid", [f"m{i}" for i in range(values.shape[1])]),
+            **{name: ("neuroid", coord) for name, coord in neuroid_coords.items()},
         },
         dims=["presentation", "neuroid"],
     )
 
 
-def gram_source(features, stimuli, order=None):
-    """Rows of the Gram matrix of all stimuli, columns in any order."""
+def gram_source(products, stimuli):
+    """Numbers of rows of the Gram matrix of all stimuli."""
+    return source(np.arange(N_STIMULI)[:, None], stimuli, products=np.array([products]))
+
+
+@pytest.fixture(scope="module")
+def products(features):
+    return products_of(features)
+
+
+def products_of(features):
     centred = features - features.mean(axis=0)
-    assembly = source(centred @ centred.T, stimuli)
-    return assembly if order is None else assembly[:, order]
+    return Products(centred @ centred.T)
 
 
 def target(features, stimuli, neuroids=slice(None)):
@@ -100,19 +110,18 @@ def assert_same(ours, theirs):
 
 
 @pytest.mark.parametrize("name", CROSS_VALIDATED)
-def test_cross_validated_metrics(features, name):
+def test_cross_validated_metrics(features, products, name):
     everything = np.random.default_rng(2).permutation(N_STIMULI)
     metric = CROSS_VALIDATED[name]()
     assert covers(metric)
     theirs = metric(source(features, everything), target(features, everything))
-    given = gram_source(features, everything, order=np.random.default_rng(4).permutation(N_STIMULI))
-    ours = with_gram_ridge(metric)(given, target(features, everything))
+    ours = with_gram_ridge(metric)(gram_source(products, everything), target(features, everything))
     assert_same(ours, theirs)
     assert float(ours.error) == pytest.approx(float(theirs.error), abs=1e-10)
 
 
 @pytest.mark.parametrize("name", SPLIT)
-def test_metrics_with_training_and_test_images(features, name):
+def test_metrics_with_training_and_test_images(features, products, name):
     train, test = np.arange(0, 45), np.arange(45, N_STIMULI)
     metric = SPLIT[name]()
     assert covers(metric)
@@ -120,30 +129,30 @@ def test_metrics_with_training_and_test_images(features, name):
     for subject in (slice(0, 4), slice(4, 6)):
         parts = {"target_train": target(features, train, subject), "target_test": target(features, test, subject)}
         theirs = metric(source_train=source(features, train), source_test=source(features, test), **parts)
-        ours = fast(source_train=gram_source(features, train), source_test=gram_source(features, test), **parts)
+        ours = fast(source_train=gram_source(products, train), source_test=gram_source(products, test), **parts)
         assert_same(ours, theirs)
         assert ours.raw.attrs.get("alpha") == theirs.raw.attrs.get("alpha")
         assert ("alpha" in theirs.raw.attrs) == name.endswith("CV")
 
 
-def test_subjects_share_a_decomposition_and_layers_do_not(features, monkeypatch):
+def test_subjects_share_a_decomposition_and_layers_do_not(features, products, monkeypatch):
     calls = []
     monkeypatch.setattr(gram_ridge, "decompose", lambda *a, **k: calls.append(1) or ridge.decompose(*a, **k))
     train, test = np.arange(0, 45), np.arange(45, N_STIMULI)
     fast = with_gram_ridge(SPLIT["ridge CV"]())
 
-    def score(values, subject):
+    def score(products, subject):
         fast(
-            source_train=gram_source(values, train),
-            source_test=gram_source(values, test),
+            source_train=gram_source(products, train),
+            source_test=gram_source(products, test),
             target_train=target(features, train, subject),
             target_test=target(features, test, subject),
         )
         return len(calls)
 
-    assert score(features, slice(0, 4)) == 1
-    assert score(features, slice(4, 6)) == 1
-    assert score(features**2, slice(4, 6)) == 2
+    assert score(products, slice(0, 4)) == 1
+    assert score(products, slice(4, 6)) == 1
+    assert score(products_of(features**2), slice(4, 6)) == 2
 
 
 def test_the_metric_itself_keeps_its_regression():
