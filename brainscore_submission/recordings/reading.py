@@ -111,7 +111,11 @@ def read_recordings(folder: str | Path, cache: Path | None = None) -> Recordings
     FolderError
         At the first thing that makes the folder unusable: what was found, and the remedy.
     """
-    manifest = read_manifest(Path(folder))
+    return read_described(read_manifest(Path(folder)), cache)
+
+
+def read_described(manifest: Manifest, cache: Path | None = None) -> Recordings:
+    """Read and check a folder of which the manifest is known; as `read_recordings`."""
     images, findings = find_images(manifest, cache)
     path = _find_responses(manifest)
     found = None
@@ -122,10 +126,7 @@ def read_recordings(folder: str | Path, cache: Path | None = None) -> Recordings
     trials, more = read_trials(manifest, stimuli, images)
     findings += more
     if found is None and trials is None:
-        raise FolderError(
-            f"{folder} holds neither responses nor human choices.",
-            f"Add responses ({', '.join('responses' + suffix for suffix in READERS)}) or trials.csv.",
-        )
+        raise _no_responses(manifest)
     findings += _unused_images(images, stimuli)
     neuroids, values, window = _no_neuroids(len(stimuli))
     if found is not None:
@@ -149,12 +150,22 @@ def read_recordings(folder: str | Path, cache: Path | None = None) -> Recordings
     )
 
 
+def _no_responses(manifest: Manifest) -> FolderError:
+    message = f"{manifest.folder} holds neither responses nor human choices"
+    for path in sorted(manifest.folder.iterdir()):
+        what, how = OTHER_FORMATS.get(suffix_of(path), (None, None))
+        if what is not None:
+            return FolderError(f"{message} that can be read; {path.name} is {what}.", f"Convert it: {how}.")
+    return FolderError(
+        f"{message}.", f"Add responses ({', '.join('responses' + suffix for suffix in READERS)}) or trials.csv."
+    )
+
+
 def _find_responses(manifest: Manifest) -> Path | None:
     if manifest.responses is not None:
         return manifest.responses
     with reading_folder(manifest.folder):
         present = [path for path in sorted(manifest.folder.glob("responses.*")) if not path.name.endswith("~")]
-    present = present or [path for path in sorted(manifest.folder.iterdir()) if suffix_of(path) in OTHER_FORMATS]
     if len(present) > 1:
         raise FolderError(
             f"{manifest.folder} holds several files of responses: {few([path.name for path in present])}.",
