@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -76,4 +77,6 @@ def init(
         lines = [f"wrote {draft.path}", *(f"guessed: {sentence}" for sentence in draft.guesses)]
         lines += [f"fill in: {key}" for key in draft.to_fill_in]
         lines += [f"to be mended: {draft.problem}"] if draft.problem else []
-        terminal.out.write("\n".join([*lines, f"then: brainscore-submission recordings check {folder}"]) + "\n")
+        terminal.out.write(
+            "\n".join([*lines, f"then: brainscore-submission recordings check {shlex.quote(str(folder))}"]) + "\n"
+        )

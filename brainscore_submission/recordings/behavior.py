@@ -17,7 +17,7 @@ from .findings import Finding, FolderError
 from .reading import Recordings
 
 ROLES = ("fit", "test")
-N_HALVES = 20
+N_HALVES = 10
 
 
 class ChoiceBenchmark(_DicarloRajalingham2018):
@@ -58,7 +58,6 @@ class ChoiceBenchmark(_DicarloRajalingham2018):
             self.ceiling  # noqa: B018  (refuses choices that cannot be compared before the model looks at images)
             score = super().__call__(candidate)
             raw = [self._metric.of_one_split(target) for target in self._in_other_orders()]
-        with np.errstate(invalid="ignore"):  # Brain-Score leaves out a split whose ceiling is below 0, too
             scores = np.array(raw) / np.sqrt(self.ceilings_of_other_halves())
         spread = float(np.nanstd(scores) / np.sqrt(score.ceiling.raw.sizes["split"]))
         if np.isfinite(spread):
@@ -119,8 +118,9 @@ class _RememberedI2n:
 
 @contextmanager
 def _expected_empty_means():
-    # i2n averages over (truth, choice) pairs, and the pairs of an object with itself are all NaN.
-    with warnings.catch_warnings():
+    # i2n averages over (truth, choice) pairs, and the pairs of an object with itself are all NaN; a split whose ceiling
+    # is below 0 has no root, and is left out.
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
         warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
         yield
 

@@ -56,7 +56,7 @@ def write_draft(folder: str | Path) -> Draft:
         raise FolderError(f"no folder at {folder}.", "Give the folder with your images and responses.")
     path = folder / FILE_NAME
     if path.exists() or path.is_symlink():
-        raise FolderError(f"{path} is there already.", f"Check it: brainscore-submission recordings check {folder}")
+        raise FolderError(f"{path} is there already.", f"Check it: brainscore-submission recordings check '{folder}'")
     guesses: list[str] = []
     settings = {"name": re.sub(r"[^A-Za-z0-9_-]+", "_", folder.resolve().name).strip("_") or "recordings"}
     with reading_folder(folder):
@@ -152,8 +152,7 @@ def _read(folder: Path, settings: dict[str, Any], guesses: list[str]) -> tuple[R
 
 
 def _text(settings: dict[str, Any], guesses: list[str], missing: list[str], problem: str | None) -> str:
-    lines = [f"# Written by `recordings init`. {sentence}" for sentence in guesses[:1]]
-    lines += [f"# {sentence}" for sentence in guesses[1:]]
+    lines = ["# Written by `recordings init`, which guessed:", *(f"#   {sentence}" for sentence in guesses)]
     lines += [f"# To be mended: {line}" for line in (problem or "").splitlines()]
     for key, value in settings.items():
         if isinstance(value, dict):

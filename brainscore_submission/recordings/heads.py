@@ -57,7 +57,8 @@ def find_heads(given: Iterable[str], wanted: Iterable[str], mapping: Mapping[str
     unknown = [name for name in mapping if name not in FIELDS]
     if unknown:
         raise FolderError(f"columns: '{unknown[0]}' is no name of ours.", suggest(unknown[0], FIELDS).strip())
-    known = {name.casefold(): name for name in reversed(given)}
+    known = {name.casefold().rsplit(".", 1)[-1]: name for name in reversed(given)}  # of a struct's fields too
+    known |= {name.casefold(): name for name in reversed(given)}
     taken = set(mapping.values())
     found = {}
     for field in wanted:

@@ -116,9 +116,9 @@ def _by_number(name: str, vector: np.ndarray, images: dict[str, Image], ordered:
     numbers = [int(text) for text in _texts(vector) if text.isdecimal() and len(text) < 10]
     first, last = (min(numbers), max(numbers)) if len(numbers) == len(vector) else (-1, -1)
     readings = []
-    if ordered and first >= 0:
-        readings += [[ordered[number] for number in numbers]] * (first == 0 and last < len(ordered))
-        readings += [[ordered[number - 1] for number in numbers]] * (first > 0 and last <= len(ordered))
+    base = 0 if first == 0 else 1
+    if first >= 0 and last - base < len(ordered):
+        readings.append([ordered[number - base] for number in numbers])
     readings += [file_names(_texts(vector), images, name)] if matches(_texts(vector), images) else []
     agreed = bool(readings) and all(reading == readings[0] for reading in readings)
     # Where neither image 0 nor the last one is named, they may be counted from 0 or from 1.
@@ -155,7 +155,7 @@ def _stacked(values, axes, axis, ids, vectors, heads):
     others = [axes[index] for index in rest] if axes else ["neuroid"]
     if "repetition" in others:
         raise FolderError("an image is named twice, and the array has an axis of repetitions.", "Name each image once.")
-    rest.sort(key=lambda index: others[rest.index(index)] != "neuroid")
+    rest.sort(key=dict(zip(rest, (name != "neuroid" for name in others), strict=True)).get)
     name = heads.get("repetition")
     repetition = None if name is None or len(vectors[name]) != len(ids) else vectors[name]
     stacked, ids = stack_repetitions(values.transpose([rest[0], axis, *rest[1:]]), ids, repetition, "the responses")

@@ -31,7 +31,8 @@ def read_table(path: Path) -> pd.DataFrame:
 
 def optional_table(path: Path | None, folder: Path, name: str) -> Path | None:
     """Where a table lies: as recordings.toml says, else under its usual name; None where there is none."""
-    present = [folder / f"{name}{suffix}" for suffix in TABLE_SUFFIXES if (folder / f"{name}{suffix}").exists()]
+    paths = [folder / f"{name}{suffix}" for suffix in TABLE_SUFFIXES]
+    present = [path for path in paths if path.exists() or path.is_symlink()]  # a link to nowhere is not passed over
     if path is None and len(present) > 1:
         raise FolderError(f"{folder} holds both {present[0].name} and {present[1].name}.", "Keep one of them.")
     return path or (present[0] if present else None)
