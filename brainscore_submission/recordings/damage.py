@@ -10,6 +10,7 @@ import select
 import signal
 import struct
 import time
+import tokenize
 import traceback
 import zipfile
 import zlib
@@ -39,6 +40,7 @@ DAMAGE = (
     zlib.error,
     zipfile.BadZipFile,
     csv.Error,
+    tokenize.TokenError,
     MatReadError,
     Warning,  # where warnings are made errors
 )

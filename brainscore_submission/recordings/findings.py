@@ -23,18 +23,25 @@ class Finding:
     message: str
     remedy: str = ""
 
+    def __post_init__(self):
+        object.__setattr__(self, "message", shown(self.message))
+        object.__setattr__(self, "remedy", shown(self.remedy))
+
 
 class FolderError(UserError):
     """A recording folder that cannot be read: what was found on one line, the remedy on the next."""
 
     def __init__(self, message: str, remedy: str):
-        message, remedy = _shown(message), _shown(remedy)
-        super().__init__(f"{message}\n{remedy}")
         self.finding = Finding("error", message, remedy)
+        super().__init__(f"{self.finding.message}\n{self.finding.remedy}")
 
 
-def _shown(text: str) -> str:
-    """On one line, no longer than is read, and without the signs that a terminal obeys."""
+def shown(text: str) -> str:
+    """A user's words on one line, no longer than is read, and without the signs that a terminal obeys.
+
+    >>> shown("\\x1b[2J" + "a" * 2000)[:12]
+    '\\\\x1b[2Jaaaaa'
+    """
     if len(text) > LONGEST:
         text = f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in " ".join(text.split("\n")))

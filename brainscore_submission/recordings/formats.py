@@ -107,6 +107,10 @@ def _array(file: IO[bytes], size: int) -> np.ndarray:
     if min(shape, default=1) < 0 or number * dtype.itemsize > size:
         raise ValueError(f"it announces {shape} and holds {size} bytes")
     content = file.read(number * dtype.itemsize)
+    if dtype.kind == "U":
+        codes = np.frombuffer(content, np.dtype("u4").newbyteorder(dtype.byteorder))
+        if ((codes > 0x10FFFF) | (codes >> 11 == 0xD800 >> 11)).any():  # no signs of Unicode
+            raise ValueError("its texts are damaged")
     return np.frombuffer(content, dtype, number).reshape(shape, order="F" if fortran else "C")
 
 
