@@ -18,8 +18,8 @@ from pathlib import Path, PurePath, PurePosixPath
 from PIL import ExifTags
 
 from ..plugin.errors import UserError, suggest
-from ..plugin.fetching import cache_folder
-from ..plugin.files import file_sha256
+from ..plugin.fetching import CACHE_VARIABLE, cache_folder
+from ..plugin.files import file_sha256, require_writable_folder
 from ..plugin.preprocessing import opened_image
 from ..words import count, few
 from .damage import reading, reading_folder, require_file
@@ -220,7 +220,7 @@ def _unpack(path: Path, cache: Path | None) -> Path:
     target = cache / "recordings" / file_sha256(path)
     if target.is_dir():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
+    require_writable_folder(target.parent, CACHE_VARIABLE)
     with (
         reading(path, "a zip of images", "Make the zip anew."),
         path.open("rb") as file,

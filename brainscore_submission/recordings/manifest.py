@@ -170,19 +170,13 @@ def read_manifest(folder: Path) -> Manifest:
             f"{FILE_NAME}: {key} = {content[key]!r} cannot be used.", f"{key} must be {wanted}."
         ) from None
     for key in PATHS:
-        require_there(getattr(manifest, key), f"{FILE_NAME}: {key} = {content.get(key)!r}: there is no ")
+        path = getattr(manifest, key)
+        if path is not None and not (path.is_file() or path.is_dir()):  # a pipe is neither
+            raise FolderError(
+                f"{FILE_NAME}: {key} = {content[key]!r}: there is no file or folder {path}.",
+                "Mend the path, or put the file there.",
+            )
     return manifest
-
-
-def require_there(path: Path | None, before: str) -> None:
-    """Refuse a path to nowhere.
-
-    Raises
-    ------
-    FolderError
-    """
-    if path is not None and not (path.is_file() or path.is_dir()):
-        raise FolderError(f"{before}file or folder {path}.", "Mend the path, or put the file there.")
 
 
 def missing_keys(keys: Sequence[str]) -> FolderError:

@@ -292,19 +292,19 @@ def check_values(values: np.ndarray, neuroids: pd.DataFrame, stimuli: pd.DataFra
     if infinite.any():
         raise FolderError(f"infinite responses: neuroids {few(ids[infinite])}.", "Save missing responses as NaN.")
     missing = np.isnan(values).all(axis=2)  # (n_neuroids, n_stimuli)
-    _refuse_empty(missing.all(axis=1), ids, "neuroids", "have no responses at all")
-    _refuse_empty(missing.all(axis=0), names, "stimuli", "have no responses from any neuroid")
-    _refuse_empty(missing.any(axis=1), ids, "neuroids", "have no response to one or more stimuli")
+    _refuse_bad(missing.all(axis=1), ids, "neuroids", "have no responses at all", values)
+    _refuse_bad(missing.all(axis=0), names, "stimuli", "have no responses from any neuroid", values)
+    _refuse_bad(missing.any(axis=1), ids, "neuroids", "have no response to one or more stimuli", values)
     averages = np.nanmean(values, axis=2)
-    _refuse_empty(np.ptp(averages, axis=1) == 0, ids, "neuroids", "give every stimulus the same response")
+    _refuse_bad(np.ptp(averages, axis=1) == 0, ids, "neuroids", "give every stimulus the same response", values)
 
 
-def _refuse_empty(bad: np.ndarray, ids: np.ndarray, key: str, problem: str) -> None:
+def _refuse_bad(bad: np.ndarray, ids: np.ndarray, key: str, problem: str, values: np.ndarray) -> None:
     if bad.any():
         listed = ", ".join(json.dumps(str(name), ensure_ascii=False) for name in ids[bad])
         every = f"[{listed}]"
         if len(listed) > 500:
-            every = '"empty"' if key == "neuroids" else "[…]"
+            every = '"empty"' if key == "neuroids" and _is_empty(values[bad]).all() else "[…]"
         raise FolderError(
             f"{int(bad.sum())} of {len(bad)} {key} {problem}: {few(named(ids[bad]))}.",
             f"Leave them out: exclude_{key} = {every} in {FILE_NAME}.",
