@@ -1,6 +1,7 @@
 """Records as profiles: one model on one suite, its score by area under each formula, and resamples of them."""
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,11 +12,13 @@ import pandas as pd
 
 from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
 from brainscore_submission.plugin.errors import UserError, suggest
+from brainscore_submission.scoring import formulas as scoring_formulas
 from brainscore_submission.scoring.formulas import OF_2022, TODAY, UNCEILED, ceiled
 from brainscore_submission.scoring.records import RecordError, marks_of, read_folder
 from brainscore_submission.scoring.sidecar import Sidecar
 from brainscore_submission.scoring.suites import Suite, find_suite
 from brainscore_submission.scoring.uncertainty import N_RESAMPLES, percentiles, raw_resamples, resampled_over
+from brainscore_submission.words import few
 
 # Name of a formula -> formula, field of a record.
 FORMULAS = {"today": (TODAY, "score"), "2022": (OF_2022, "score_2022"), "unceiled": (UNCEILED, "raw")}
@@ -30,6 +33,8 @@ class Profile:
     and `over[area]` what was resampled. An area that is not fully scored is in none of them.
     `recorded[area]` is the interval that the record holds, of the areas that are one benchmark.
     `neuroid_r[benchmark]` holds each neuroid's r, mean over splits, and `area_of[benchmark]` its area.
+    `drawn_from[area][benchmark]` tells the neuroids and stimuli from others; `at_ceiling[area]` is the score of a model
+    whose r is as high as the noise ceiling; `card` is what the model is.
     """
 
     model: str
@@ -42,6 +47,9 @@ class Profile:
     recorded: dict[str, tuple[float, float]]
     neuroid_r: dict[str, np.ndarray]
     area_of: dict[str, str]
+    drawn_from: dict[str, dict[str, str]]
+    at_ceiling: dict[str, float]
+    card: str = ""
 
     def interval(self, formula: str, area: str) -> tuple[float, float] | None:
         """The 95 % interval of an area's score: the record's own where it holds one; None without an error."""
@@ -58,18 +66,35 @@ def read_predictivity(folder: Path) -> tuple[pd.DataFrame, list[str]]:
 
 
 def find_model(name: str, ones: Iterable[Any]) -> str:
-    """The model meant by its name or competition number, of records, profiles or estimates.
+    """The model meant by its name, by its competition number, or by what was typed after ``--model``.
+
+    Parameters
+    ----------
+    name : "my_finetuned", "991", "timm:resnet18"
+    ones : records, profiles or estimates
 
     Raises
     ------
     UserError
-        No such model.
+        No such model, or several of that card and none that has its name.
     """
-    numbers = {one.model: one.competition_id for one in ones}
-    for model, number in numbers.items():
-        if name == model or (pd.notna(number) and name == str(int(number))):
-            return model
-    raise UserError(f"unknown model '{name}'.{suggest(name, numbers)}")
+    ones = list(ones)
+    cards = {one.model: getattr(one, "card", "") or one.model for one in ones}
+    if name in cards:
+        return name
+    numbers = {one.model for one in ones if pd.notna(one.competition_id) and name == str(int(one.competition_id))}
+    typed = re.sub(r"[^a-z0-9]+", "_", name.lower())
+    found = sorted(numbers) or [
+        model
+        for model, card in cards.items()
+        if any(f"{re.sub('[^a-z0-9]+', '_', one.lower())}_".startswith(f"{typed}_") for one in (model, card))
+    ]
+    own = [model for model in found if model == cards[model]]  # of several checkpoints, the card's own
+    if len(found) == 1 or len(own) == 1:
+        return (found if len(found) == 1 else own)[0]
+    if found:
+        raise UserError(f"'{name}' may be {few(found, 8)}: give the whole name.")
+    raise UserError(f"unknown model '{name}'.{suggest(name, cards)}")
 
 
 def depth_of(area: str | None) -> int:
@@ -114,6 +139,7 @@ def _profile(records, n_resamples, seed):
     first, suite = records.iloc[0], _suite(records)
     scored = records[records["status"] == "scored"]
     draws, over, neuroid_r, warnings = {name: {} for name in FORMULAS}, {}, {}, []
+    drawn_from: dict[str, dict[str, str]] = {}
     for record in scored.itertuples():
         sidecar = None
         try:
@@ -122,6 +148,7 @@ def _profile(records, n_resamples, seed):
             warnings.append(f"neuroids not used, normal errors instead: {error}")
         if sidecar is not None:
             neuroid_r[record.benchmark] = sidecar.r.mean(axis=0)
+            drawn_from.setdefault(record.area, {})[record.benchmark] = _of_what(sidecar)
         over.setdefault(record.area, set()).add("normal" if sidecar is None else resampled_over(sidecar))
         for name, draw in _resamples(record, sidecar, n_resamples, seed).items():
             draws[name][record.benchmark] = draw
@@ -137,8 +164,23 @@ def _profile(records, n_resamples, seed):
         recorded={record.area: record.interval for record in alone.itertuples() if record.interval is not None},
         neuroid_r=neuroid_r,
         area_of=dict(zip(records["benchmark"], records["area"], strict=True)),
+        drawn_from=drawn_from,
+        at_ceiling=_by_area(suite, scored.set_index("benchmark").apply(_at_ceiling, axis=1)),
+        card=first.card,
     )
     return profile, warnings
+
+
+def _at_ceiling(record):
+    """The score where r equals its noise ceiling."""
+    known = record["formula"] in scoring_formulas.FORMULAS and pd.notna(record["ceiling"])
+    return float(ceiled(record["ceiling"], record["ceiling"], record["formula"])) if known else None
+
+
+def _of_what(sidecar):
+    """A hash of the names of neuroids and stimuli, in any order."""
+    stimuli = [] if sidecar.stimulus_id is None else sorted(sidecar.stimulus_id.astype(str))
+    return hashlib.sha256("\0".join([*sorted(sidecar.neuroid_id.astype(str)), "", *stimuli]).encode()).hexdigest()
 
 
 def _resamples(record, sidecar, n_resamples, seed):
@@ -188,7 +230,7 @@ def _gaps(records, values):
     """Which areas of the suite have no score, and why: a line for each reason, areas from shallow to deep."""
     by_reason = {}
     for area in sorted(_suite(records).areas, key=lambda area: (depth_of(area), area)):
-        if area not in values["today"]:
+        if area not in values["today"] and area not in values["unceiled"]:
             mine = records[records["area"] == area]
             reasons = sorted({reason for reason in mine["reason"] if reason})
             by_reason.setdefault("; ".join(reasons), []).append(area)
@@ -196,6 +238,6 @@ def _gaps(records, values):
         return [f"no access to any of its benchmarks ({'; '.join(filter(None, by_reason))})"]
     return [
         f"{', '.join(missing)} {'has' if len(missing) == 1 else 'have'} no score "
-        f"({f'no access: {reason}' if reason else 'unceiled or not scored'})"
+        f"({f'no access: {reason}' if reason else 'not scored'})"
         for reason, missing in by_reason.items()
     ]

@@ -7,6 +7,7 @@ python -m analysis.report results/ --markdown report.md --csv report.csv --figur
 import json
 import os
 import re
+import shlex
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from brainscore_submission.scoring.published import PAPER, PUBLIC_BENCHMARK
 from brainscore_submission.scoring.uncertainty import N_RESAMPLES
 
 from . import figures
+from .comparisons import is_certain
 from .display import AsJson, Resamples, ResultsFolder, Seed, interval, number, signed
 from .inline_svg import inline_svg
 from .profiles import FORMULA_LABELS, by_depth
@@ -125,6 +127,8 @@ def _environment(autoescape):
     )
     environment.filters |= {"number": number, "signed": signed, "interval": interval, "count": _count}
     environment.filters |= {"cell": _cell, "formula": _formula, "breakable": _breakable}
+    environment.filters["quoted"] = shlex.quote
+    environment.tests["certain"] = is_certain
     environment.filters["svg"] = lambda shown: inline_svg(shown.figure, shown.name, shown.caption)
     return environment
 

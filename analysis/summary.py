@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
+from brainscore_submission.plugin.areas import AREAS, AREAS_AND_BEHAVIOR
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.scoring.published import CAVEAT
 from brainscore_submission.scoring.records import marks_of, read_folder
@@ -16,8 +16,8 @@ from brainscore_submission.scoring.suites import find_suite
 from brainscore_submission.scoring.uncertainty import N_RESAMPLES
 
 from . import figures, layer_plots
-from .differences import differences_of_r
-from .display import number
+from .comparisons import compare, value_of
+from .display import number, signed
 from .hierarchy import Estimate, comparisons_of_rho, record_estimates
 from .profiles import Profile, by_depth, profiles_of
 from .published import line_up, public_targets
@@ -56,6 +56,27 @@ class SuiteSummary:
     def estimate(self, model: str) -> Estimate | None:
         """The rho-hierarchy of a model's scores of today, or None where an area is missing."""
         return next((one for one in self.estimates if (one.model, one.formula) == (model, "today")), None)
+
+    @property
+    def has_average(self) -> bool:
+        """Whether any model was held against all five areas, so that an average, or its lack, says something."""
+        return any(set(AREAS_AND_BEHAVIOR) <= set(profile.area_of.values()) for profile in self.profiles)
+
+    def profile(self, model: str) -> Profile:
+        """Of one of its models."""
+        return next(one for one in self.profiles if one.model == model)
+
+    def headline(self, profile: Profile) -> list[tuple[str, str]]:
+        """What a model's card says first: average and rho where all areas were asked for, else the areas' scores."""
+        if self.has_average:
+            one = self.estimate(profile.model)
+            rho = None if one is None else one.hierarchy.rho
+            return [("average", number(self.averages[profile.model])), ("ρ-hierarchy", signed(rho, 1))]
+        return [
+            (area, number(value.value) if value.formula == "today" else f"r {signed(value.value)}")
+            for area in self.areas
+            if (value := value_of(profile, area)) is not None
+        ]
 
     def best(self, area: str) -> float | None:
         """The highest score of an area."""
@@ -105,13 +126,15 @@ def summarise(results, *, n_resamples=N_RESAMPLES, seed=0) -> Summary:
         raise UserError(f"no usable record under {results}.{more}\nScore a model: python evaluate.py --model 991")
     records, options = table[table["kind"] == "predictivity"], {"n_resamples": n_resamples, "seed": seed}
     profiles, gaps = profiles_of(records, **options)
-    estimates, without_rho = record_estimates(profiles)
+    # A model that was never held against one of the four areas has no rho, and nothing is amiss.
+    of_all_areas = [profile for profile in profiles if set(AREAS) <= set(profile.area_of.values())]
+    estimates, without_rho = record_estimates(of_all_areas)
     warnings += gaps + without_rho
     suites = []
     for name in dict.fromkeys(one.suite for one in profiles if one.values["unceiled"]):  # of others a warning tells
         mine = [profile for profile in profiles if profile.suite == name]
         ranked = [one for one in estimates if one.suite == name]
-        differences, refused = differences_of_r(records[records["suite"] == name], _reference(mine), **options)
+        differences, refused = compare(mine, _reference(mine)) if len(mine) > 1 else (pd.DataFrame(), [])
         warnings += refused
         suite = SuiteSummary(
             name=name,

@@ -64,6 +64,8 @@ def package(
     UserError
         the name is refused or taken, a layer does not exist, or the weights are untrained or cannot be verified
     """
+    if card.weights.file.endswith(".py"):
+        raise UserError(f"{card.weights.file}: the site takes models that a card describes. See `Add a model`, README.")
     _demand_name(name)
     _demand_layers(card, layers)
     source = parse_weights_location(weights_location) if isinstance(weights_location, str) else weights_location
@@ -177,7 +179,7 @@ def _weights(card: Card, location: Source | None, given: str | Path | None) -> W
 def _given_weights(card: Card, location: Source | None, path: Path) -> Weights:
     from .plugin.checkpoint import read_checkpoint
 
-    layout, _ = read_checkpoint(path)
+    layout = read_checkpoint(path).layout
     found = hashes(path)
     stated = {kind: getattr(card.weights, kind) for kind in found}
     same = all(stated[kind] in (None, found[kind]) for kind in found)

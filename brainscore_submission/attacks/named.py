@@ -135,6 +135,33 @@ def run_attack(
     return kind.run(classifier, pixels, labels, threat, **options)
 
 
+def most_passes(named: Named | str, norm: str, n_classes: int) -> tuple[int, int]:
+    """How often an image goes through the network at most, forward and, of these, forward and back.
+
+    An image that is found early costs less where there are several tries. AutoAttack's numbers are those of its
+    parts: Auto-PGD 100 steps, FAB 100 steps and 5000 queries of Square, 9 targets each where aimed.
+
+    Examples
+    --------
+    >>> most_passes("pgd:10x1", "linf", 1000), most_passes("union", "linf", 1000)
+    ((11, 10), (1268, 1251))
+    """
+    named = parse_attack(named) if isinstance(named, str) else named
+    aims = min(9, n_classes - 1)
+    if named.name == "union":
+        names = UNION_L2 if norm == "l2" else UNION
+        parts = [most_passes(part, norm, n_classes) for part in names if n_classes > 3 or not part.startswith("apgd-t")]
+        return sum(forward for forward, _ in parts), sum(backward for _, backward in parts)
+    tries = 1 if named.repeats is None else named.repeats
+    if named.name == "apgd-t":
+        tries = min(tries, n_classes - 1)
+        return (named.steps + 1) * tries + 1, named.steps * tries
+    if named.name == "minimal":
+        return named.steps + 30 + 2 * 21 + 1 + aims, named.steps + 30 + aims
+    fixed = {"fgsm": (2, 1), "linsley2023": (36, 27), "autoattack": (101 + 201 * aims + 5000, 100 + 200 * aims)}
+    return fixed[named.name] if named.name in fixed else ((named.steps + 1) * tries, named.steps * tries)
+
+
 def union(
     classifier: Classifier,
     pixels: Tensor,

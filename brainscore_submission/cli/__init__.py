@@ -1,12 +1,13 @@
-"""The command line: `brainscore-submission evaluate|models|benchmarks|search|package|check|weights|recordings`.
+"""The command line: `brainscore-submission evaluate|models|benchmarks|search|package|check|weights|recordings|attack`.
 
 `evaluate.py` at the top of the repository calls the same `evaluate`.
 """
 
 import typer
 
+from .attack import attack_app
 from .benchmarks import BENCHMARKS_HELP, benchmarks
-from .evaluate import EVALUATE_HELP, evaluate, models
+from .evaluate import EVALUATE_HELP, evaluate, list_all
 from .front_end import run
 from .packaging import check, package, weights
 from .recordings import recordings_app
@@ -23,9 +24,11 @@ app = typer.Typer(
 app.command(help=EVALUATE_HELP)(evaluate)
 app.command(help=BENCHMARKS_HELP)(benchmarks)
 app.command(help=SEARCH_HELP)(search_command())
-for _command in (models, package, check, weights):
+app.command("models")(list_all)
+for _command in (package, check, weights):
     app.command()(_command)
 app.add_typer(recordings_app, name="recordings")
+app.add_typer(attack_app, name="attack")
 
 
 def main() -> None:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from ..asked import Asked
-from ..plugin.errors import UserError
-from .front_end import front_end, typed_command
+from ..words import few
+from .front_end import Terminal, front_end, typed_command
+from .many import SEARCH, plan_many, score_many, score_on_cluster, score_one
+from .model_lists import asked_of_each
 from .progress import downloading, watching
 
+if TYPE_CHECKING:
+    from ..scoring.score import ScoreOptions
+
 EVALUATE_HELP = """
-Evaluate a model on a suite of benchmarks, and print the table with the rho-hierarchy.
+Evaluate a model on a suite of benchmarks, and print the table with the rho-hierarchy; or many models, and rank them.
 
 Examples:
 
@@ -33,6 +40,14 @@ Examples:
 
   python evaluate.py --model 991 --recordings my_v4_session/
 
+  python evaluate.py --model torchvision:resnet50 --layers V4=layer3 --areas V4
+
+  python evaluate.py --model timm:resnet18 --weights best.pth --name my_finetuned --layers search
+
+  python evaluate.py --model my_net.py --suite demo
+
+  python evaluate.py --models models.toml --suite demo --dry-run
+
 Suites: public (five areas, public data), li2026 (12 benchmarks of V1, V2, V4 and IT, public data), demo (simulated,
 offline), competition2022 (33 benchmarks, private data), leaderboard (the site's 99 of March 2026, most of them private;
 what cannot be had is shown, and averages are over what was scored, beside the site's rule). A suite of your own is a
@@ -41,17 +56,32 @@ TOML file: docs/suites.md.
 
 
 def evaluate(
-    model: Annotated[str, typer.Option(help="991, 1084, 1095, 1057, a card's identifier, or timm:<name>.")] = "",
-    name: Annotated[str | None, typer.Option(help="What records and tables call it; default the identifier.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="991, 1084, 1095, 1057, a card's identifier, timm:<name>, torchvision:<name>, hf-hub:<owner>/<name>, "
+            "my_card.toml, my_net.py; repeatable."
+        ),
+    ] = None,
+    models: Annotated[
+        Path | None, typer.Option("--models", help="Many models, a TOML file: docs/many_models.md.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="What records and tables call it; default the identifier and the weights' hash.")
+    ] = None,
     suite: Annotated[
         str | None,
         typer.Option(help="public (default), demo, li2026, competition2022, leaderboard, or your own: my.toml."),
     ] = None,
     benchmark: Annotated[list[str] | None, typer.Option(help="A Brain-Score benchmark id; repeatable.")] = None,
     recordings: Annotated[Path | None, typer.Option(help="Folder of your own recordings.")] = None,
-    weights: Annotated[str | None, typer.Option(help='A checkpoint file, or "untrained".')] = None,
+    areas: Annotated[str | None, typer.Option(help="Of the suite these alone: V4,IT.")] = None,
+    weights: Annotated[str | None, typer.Option(help="A checkpoint file, untrained, or untrained:<seed>.")] = None,
+    ema: Annotated[
+        bool, typer.Option("--ema/--no-ema", help="Moving averages of the weights, where the file has them.")
+    ] = True,
     layer_map: Annotated[str, typer.Option(help="paper, code_comment, another name, or a JSON file.")] = "paper",
-    layers: Annotated[str | None, typer.Option(help="V1=…,V2=…,V4=…,IT=…,behavior=…")] = None,
+    layers: Annotated[str | None, typer.Option(help="V1=…,V2=…,V4=…,IT=…,behavior=…, or search.")] = None,
     preprocessing: Annotated[str | None, typer.Option(help="crop224 or squash224; default the card's.")] = None,
     engine: Annotated[
         str, typer.Option(help="gram (ours, exact), surrogate, converged, or brainscore (the reference).")
@@ -66,24 +96,30 @@ def evaluate(
     results: Annotated[Path, typer.Option(help="Where records go.")] = Path("results"),
     rerun: Annotated[str, typer.Option(help="missing, all or never.")] = "missing",
     metric: Annotated[str, typer.Option(help="For --recordings: pls, ridge_cv, cka or rdm.")] = "pls",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it will take (images, passes, disk, time), and stop.")
+    ] = False,
+    scheduler: Annotated[str | None, typer.Option(help="A dask scheduler, one task a model: tcp://host:8786.")] = None,
     list_models: Annotated[bool, typer.Option("--list-models", help="List the models and stop.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what Brain-Score logs.")] = False,
 ) -> None:
     """See `EVALUATE_HELP`, which is the help text."""
     if list_models:
-        models(as_json)
+        list_all(as_json)
         return
-    if not model:
+    if not model and not models:
         raise typer.BadParameter("give a model, for example --model 991, or --list-models.", param_hint="--model")
-    asked = Asked(
-        model=model,
+    common = Asked(
+        model="",
         name=name,
         suite=suite,
         benchmarks=tuple(benchmark or ()),
         recordings=recordings and str(recordings),
         metric=metric,
+        areas=areas,
         weights=weights,
+        ema=ema,
         layer_map=layer_map,
         layers=layers,
         preprocessing=preprocessing,
@@ -94,29 +130,80 @@ def evaluate(
         disk=disk,
         command=typed_command(),
     )
+    each = asked_of_each(model or (), models, common)
     with front_end(verbose) as terminal:
-        from ..scoring.display import show, summary
-        from ..scoring.score import ScoreOptions, score_suite
+        from ..scoring.score import ScoreOptions
 
-        chosen = asked.open_suite()
-        with downloading(terminal) as progress:
-            opened = asked.open_model(tuple(chosen.areas), progress)
-        budget = asked.budget(opened.device)
-        with watching(terminal) as watcher:
-            options = ScoreOptions(engine, results, rerun, budget.scratch, budget, asked.command, watcher)
-            records = score_suite(opened, chosen, options)
-        if as_json:
-            terminal.out.write(json.dumps(summary(opened, chosen, records), ensure_ascii=False) + "\n")
+        options = ScoreOptions(engine, results, rerun)
+        if len(each) == 1 and not (models or scheduler or dry_run):
+            _evaluate_one(each[0], options, as_json, terminal)
         else:
-            show(opened, chosen, records, Console(file=terminal.out))
-        if not any(record.status == "scored" for record in records):
-            reasons = sorted({record.reason for record in records if record.reason}) or ["no record is there"]
-            raise UserError(f"nothing was scored: {'; '.join(reasons)}. --suite demo needs no data.")
-        if any(record.status != "scored" for record in records):
-            raise typer.Exit(1)  # the table says which and why
+            _evaluate_many(each, options, scheduler, dry_run, as_json, terminal)
 
 
-def models(
+def _evaluate_one(asked: Asked, options: ScoreOptions, as_json: bool, terminal: Terminal) -> None:
+    from ..scoring.display import show
+
+    suite = asked.open_suite()
+    with downloading(terminal) as progress, watching(terminal) as watcher:
+        scored = score_one(asked, suite, replace(options, watcher=watcher), progress)
+    records = scored.records
+    if as_json:
+        terminal.write_json(scored.summary())
+    else:
+        show(scored.model, scored.suite, records, Console(file=terminal.out))
+    if left_out := [leaf for leaf in suite.leaves if leaf not in scored.suite.leaves]:
+        terminal.console.print(
+            f"Not scored, for want of a readout layer: {few(left_out)}. Give one: --layers …,behavior=<layer>.",
+            soft_wrap=True,
+            highlight=False,
+        )
+    if not any(record.status == "scored" for record in records):
+        reasons = sorted({record.reason for record in records if record.reason}) or ["no record is there"]
+        terminal.complain(f"nothing was scored: {'; '.join(reasons)}. --suite demo needs no data.")
+    if any(record.status != "scored" for record in records) or not records:
+        raise typer.Exit(1)  # the table says which and why
+
+
+def _evaluate_many(
+    each: Sequence[Asked],
+    options: ScoreOptions,
+    scheduler: str | None,
+    dry_run: bool,
+    as_json: bool,
+    terminal: Terminal,
+) -> None:
+    from ..scoring.display import show_many
+    from ..scoring.plan import total_in_words
+    from ..scoring.suites import loaded_once
+
+    suite = loaded_once(each[0].open_suite())
+    plans, ready, outcome = plan_many(each, suite, options, terminal)
+    lines = [*(plan.in_words() for plan in plans), total_in_words(plans)]
+    searched = sum(asked.layers == SEARCH for asked in ready)
+    lines += [f"{searched} more: layers are searched first, which is not in this plan"] if searched else []
+    if not dry_run:
+        terminal.console.print("Plan:", *lines, sep="\n", highlight=False, soft_wrap=True, markup=False)
+        if scheduler:
+            score_on_cluster(scheduler, ready, options, terminal, outcome)
+        else:
+            score_many(ready, suite, options, terminal, outcome)
+    if as_json:
+        facts = {"plan": [asdict(plan) for plan in plans], "models": outcome.summaries, "failures": outcome.failures}
+        terminal.write_json(facts)
+    elif dry_run:
+        terminal.out.write("\n".join([*lines, *(f"{name}: {why}" for name, why in outcome.failures.items())]) + "\n")
+    else:
+        show_many(outcome.summaries, Console(file=terminal.out))
+    for name, why in outcome.failures.items():
+        if not dry_run:
+            terminal.complain(f"{name}: {why}")
+    statuses = {record["status"] for summary in outcome.summaries for record in summary["records"]}
+    if outcome.failures or statuses - {"scored"}:
+        raise typer.Exit(1)
+
+
+def list_all(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else.")] = False,
 ) -> None:
     """List the models: identifier, training, whether the weights are here, the published average."""

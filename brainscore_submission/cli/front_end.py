@@ -21,7 +21,10 @@ from ..plugin.errors import UserError
 
 
 def run(command: Callable[..., Any] | typer.Typer, help_text: str | None = None) -> None:
-    """Run a command as a program: a UserError is one or two lines and exit code 1, a bug keeps its traceback."""
+    """Run a command as a program: a UserError is one or two lines and exit code 1, a bug keeps its traceback.
+
+    With ``--json`` the error is an object on standard output, beside the lines for a reader.
+    """
     if not isinstance(command, typer.Typer):
         single = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
         single.command(help=help_text)(command)
@@ -29,6 +32,8 @@ def run(command: Callable[..., Any] | typer.Typer, help_text: str | None = None)
     try:
         command()
     except UserError as error:
+        if "--json" in sys.argv[1:]:
+            print(json.dumps({"error": str(error)}, ensure_ascii=False))  # noqa: T201
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
 
@@ -56,6 +61,10 @@ class Terminal:
         """The one object of ``--json``."""
         self.out.write(json.dumps(facts, ensure_ascii=False, allow_nan=False) + "\n")
 
+    def complain(self, text: str) -> None:
+        """An error beside a result that was shown."""
+        self.console.print(f"error: {text}", soft_wrap=True, markup=False, highlight=False)
+
     def warn(self, lines: Iterable[str]) -> None:
         """A warning a line; nothing in them is taken for markup."""
         for line in lines:
@@ -74,5 +83,9 @@ def front_end(verbose: bool = False) -> Iterator[Terminal]:
     terminal = Terminal(sys.stdout, Console(file=sys.stderr))
     handler = RichHandler(console=terminal.console, show_path=False, show_time=False)
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(message)s", handlers=[handler])
-    with contextlib.redirect_stdout(sys.stderr):
-        yield terminal
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield terminal
+    except KeyboardInterrupt:
+        terminal.console.print("\nStopped. What is done is kept; the same command goes on where it was.")
+        raise typer.Exit(130) from None

@@ -80,8 +80,8 @@ def downloading(terminal: Terminal) -> Iterator[Callable[[int, int | None], None
 
 
 @contextlib.contextmanager
-def watching(terminal: Terminal) -> Iterator[Watcher]:
-    """What is going on, and a line for each score the moment it exists."""
+def watching(terminal: Terminal, of_many: bool = False) -> Iterator[Watcher]:
+    """What is going on, and a line for each score the moment it exists; `of_many` models, each named."""
     from ..scoring.score import Watcher
 
     stage = "starting"
@@ -97,7 +97,7 @@ def watching(terminal: Terminal) -> Iterator[Watcher]:
             recorded=lambda done, total: advance(stage, done, total),
             planned=lambda lines: terminal.console.print("Plan:", *lines, sep="\n", highlight=False, soft_wrap=True),
             scored=lambda record, done, total: terminal.console.print(
-                _one_line(record), highlight=False, soft_wrap=True, markup=False
+                f"{record.model} " * of_many + _one_line(record), highlight=False, soft_wrap=True, markup=False
             ),
         )
 

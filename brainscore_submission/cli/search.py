@@ -55,6 +55,9 @@ def search_command(
         recordings: Annotated[Path | None, typer.Option(help="Folder of your own recordings.")] = None,
         metric: Annotated[str, typer.Option(help="For --recordings: pls, ridge_cv, cka or rdm.")] = "pls",
         weights: Annotated[str | None, typer.Option(help='A checkpoint file, or "untrained".')] = None,
+        ema: Annotated[
+            bool, typer.Option("--ema/--no-ema", help="Moving averages of the weights, where the file has them.")
+        ] = True,
         preprocessing: Annotated[str | None, typer.Option(help="crop224 or squash224; default the card's.")] = None,
         areas: Annotated[str, typer.Option(help="V1,V2,V4,IT,behavior; default all of the suite.")] = "",
         layers: Annotated[str, typer.Option(help="Globs, or regular expressions after re:, with commas between.")] = "",
@@ -110,6 +113,7 @@ def search_command(
                 recordings=recordings and str(recordings),
                 metric=metric,
                 weights=_weights_for_listing(model) if list_layers and weights is None else weights,
+                ema=ema,
                 preprocessing=preprocessing,
                 device=device,
                 batch_size=batch_size,

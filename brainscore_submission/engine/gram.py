@@ -7,9 +7,7 @@ regression in `pls.py`; nothing here knows of layers or benchmarks.
 
 import functools
 import hashlib
-import io
 import json
-import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,14 +18,11 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 from ..plugin.errors import UserError
-from ..plugin.files import write_whole
-
-logger = logging.getLogger(__name__)
+from .kept_arrays import canonical, load, save
 
 BLOCK_BYTES = 32 * 2**20  # working memory of one thread for a centred block of columns
 BLOCK_COLUMNS = 4096  # a float32 product sums no more columns than this before it is added up in float64
 PARALLEL_BYTES = 2**29  # working memory of all threads together
-_DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 class NonFiniteActivations(UserError):
@@ -200,53 +195,21 @@ def surrogate(gram, tol: float | None = None) -> np.ndarray:
 
 
 def save_gram(path, gram, meta: dict) -> None:
-    """Write a Gram matrix and what it was made of; the file appears whole or not at all.
-
-    The file is an npz (arrays `gram` and `meta`, the latter JSON) followed by the sha256 of all bytes before.
+    """Write a Gram matrix and what it was made of; see `kept_arrays.save`.
 
     Parameters
     ----------
     path : str or Path
     gram : ndarray of shape (n_stimuli, n_stimuli)
     meta : dict, JSON-able: whatever decides the matrix (weights, card, layer, stimulus hashes, dtype)
-
-    Raises
-    ------
-    UserError
-        If the disk is full.
     """
-    buffer = io.BytesIO()
-    np.savez(buffer, gram=np.asarray(gram, dtype=np.float64), meta=np.array(_canonical(meta)))
-    buffer.write(hashlib.sha256(buffer.getbuffer()).digest())
-    write_whole(path, buffer.getbuffer(), "BRAINSCORE_SUBMISSION_CACHE")
+    save(path, {"gram": np.asarray(gram, dtype=np.float64)}, meta)
 
 
 def load_gram(path, meta: dict) -> np.ndarray | None:
-    """Read a Gram matrix, if there is one and it was made of the same things.
-
-    Parameters
-    ----------
-    path : str or Path
-    meta : dict, as given to `save_gram`
-
-    Returns
-    -------
-    ndarray of shape (n_stimuli, n_stimuli), float64; None, to be recomputed, if there is no file, if it was made of
-    something else, or (with a warning) if its content is not what was written
-    """
-    path = Path(path)
-    if not path.exists():
-        return None
-    data = path.read_bytes()
-    content, digest = memoryview(data)[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
-    if hashlib.sha256(content).digest() != digest:
-        logger.warning("%s is damaged (its checksum does not fit): computing the Gram matrix again", path)
-        return None
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        if str(arrays["meta"]) != _canonical(meta):
-            logger.info("%s was made of other inputs: computing the Gram matrix again", path)
-            return None
-        return arrays["gram"]
+    """Read a Gram matrix, of shape (n_stimuli, n_stimuli), float64; None as of `kept_arrays.load`."""
+    arrays = load(path, meta)
+    return None if arrays is None else arrays["gram"]
 
 
 class GramCache:
@@ -271,7 +234,7 @@ class GramCache:
 
     def key(self, layer: str, hashes: Sequence[str], **more: object) -> str:
         """A name for a file about a layer over stimuli."""
-        return hashlib.sha256(_canonical({**self.facts(layer, hashes), **more}).encode()).hexdigest()
+        return hashlib.sha256(canonical({**self.facts(layer, hashes), **more}).encode()).hexdigest()
 
     def path(self, layer: str, hashes: Sequence[str]) -> Path | None:
         """Where the matrix lies or would lie; None where nothing is kept."""
@@ -293,10 +256,6 @@ class GramCache:
         path = self.path(layer, hashes)
         if path is not None:
             save_gram(path, gram, self.facts(layer, hashes))
-
-
-def _canonical(meta: dict) -> str:
-    return json.dumps(meta, sort_keys=True, allow_nan=False)
 
 
 def _sum_blocks(product: Callable[[slice], np.ndarray], n_columns: int, shape: tuple[int, int]) -> np.ndarray:

@@ -64,7 +64,9 @@ class Folds:
         train, centred = np.zeros((n_folds, n_stimuli)), np.zeros((n_folds, n_targets, n_stimuli))
         for fold, indices in enumerate(trains):
             train[fold, indices] = 1
-            centred[fold][:, indices] = (targets[indices] - targets[indices].mean(axis=0)).T
+            residual = targets[indices] - targets[indices].mean(axis=0)
+            # Once more: the mean of a large offset rounds, and what is left over is no constant to a Gram matrix.
+            centred[fold][:, indices] = (residual - residual.mean(axis=0)).T
         self.train = torch.from_numpy(train).to(kernel.device)  # 1 for a training stimulus
         self.targets = torch.from_numpy(centred).to(kernel.device)
         self.kernel_targets = self._times_kernel(self.targets)  # (n_folds, n_targets, n_stimuli)
@@ -73,6 +75,7 @@ class Folds:
         self.loadings = kernel.new_zeros(n_folds, n_components, n_targets)
         self.n_iterations = np.zeros((n_folds, n_components), dtype=np.int64)
         self.n_fitted = np.full(n_folds, n_components)
+        self.unrelated = np.zeros(n_folds, dtype=bool)  # whether a target was passed over for rounding errors
         self._variance = self._total_variance()  # (n_folds,)
         self._ranks = [None] * n_folds  # of the features; known where it had to be looked at
         self._column = torch.zeros(n_folds, dtype=torch.int64, device=kernel.device)  # the first one not yet constant
@@ -121,8 +124,18 @@ class Folds:
                 yield (
                     fold,
                     (
-                        f"the activations have rank {rank}, so the fit stopped after {rank} of {wanted} components "
-                        "(past the rank scikit-learn fits rounding errors, and Brain-Score's number is noise)"
+                        f"the activations have rank {rank} as far as inner products tell, so the fit stopped after "
+                        f"{rank} of {wanted} components; scikit-learn fits rounding errors then, or refuses "
+                        "(--engine brainscore shows it)"
+                    ),
+                )
+            elif fitted < wanted and self.unrelated[fold]:
+                yield (
+                    fold,
+                    (
+                        f"after {fitted} of {wanted} components what is left of the targets has to do with the "
+                        "activations no more than rounding errors have, and the fit stopped; scikit-learn may go on "
+                        "from the activations themselves (--engine brainscore)"
                     ),
                 )
             elif fitted < wanted:
@@ -173,6 +186,7 @@ class Folds:
             passed = exists & ~(varies & related)
             if not passed.any():
                 return start
+            self.unrelated |= (passed & varies).cpu().numpy()
             self._column += passed
 
     def _below_rank(self, k: int, left) -> torch.Tensor:

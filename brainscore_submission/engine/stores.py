@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import tempfile
 import weakref
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from ..plugin.errors import UserError
+
+logger = logging.getLogger(__name__)
 
 COLUMN_BLOCK_BYTES = 64 * 2**20
 ROWS_PER_SYNC = 64
@@ -65,7 +69,8 @@ class MemoryStore:
 class DiskStore:
     """Features in a file, with a journal of the rows that are safely in it.
 
-    A run that was killed finds its rows again: a row counts as done only after the data has been synced. A second
+    A run that was killed finds its rows again: the journal holds the checksum of a row, only after the data has been
+    synced, and a row that does not fit its checksum is not there. A second
     process that comes to a folder in use records into files of its own, which are gone when it ends.
 
     Parameters
@@ -90,7 +95,9 @@ class DiskStore:
         """Put features of shape (len(rows), n_features) at the given rows."""
         block = np.ascontiguousarray(features.to("cpu", torch.float32).numpy())
         for row, values in zip(rows, block, strict=True):
-            _write_all(self._data, values.tobytes(), row * self._row_bytes, self._folder)
+            data = values.tobytes()
+            _write_all(self._data, data, row * self._row_bytes, self._folder)
+            self._checksums[row] = _checksum(data)
         self._unsynced += rows
         if len(self._unsynced) >= ROWS_PER_SYNC:
             self.flush()
@@ -99,7 +106,7 @@ class DiskStore:
         """Make the rows written so far survive a kill."""
         os.fdatasync(self._data)
         self.done[self._unsynced] = True
-        os.pwrite(self._journal, self.done.tobytes(), 0)
+        os.pwrite(self._journal, np.where(self.done, self._checksums, 0).tobytes(), 0)
         self._unsynced = []
 
     def columns(self) -> Iterator[np.ndarray]:
@@ -126,6 +133,9 @@ class DiskStore:
                 self._folder.rmdir()
         self._close()  # last: the lock goes with it
 
+    def _checksum_on_disk(self, row: int) -> int:
+        return _checksum(os.pread(self._data, self._row_bytes, int(row) * self._row_bytes))
+
     def _open(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(self._folder / LOCK)
@@ -135,12 +145,22 @@ class DiskStore:
             self._data, self._journal = (os.open(self._folder / name, os.O_RDWR | os.O_CREAT) for name in FILES)
         self._close = weakref.finalize(self, _close, self._lock, self._data, self._journal)
         n_stimuli = self.shape[0]
-        journal = np.frombuffer(os.pread(self._journal, n_stimuli, 0), dtype=bool)
-        whole = os.fstat(self._data).st_size == n_stimuli * self._row_bytes and len(journal) == n_stimuli
-        self.done = journal.copy() if whole else np.zeros(n_stimuli, dtype=bool)
+        journal = os.pread(self._journal, 8 * n_stimuli, 0)
+        whole = os.fstat(self._data).st_size == n_stimuli * self._row_bytes and len(journal) == 8 * n_stimuli
+        self._checksums = np.frombuffer(journal if whole else bytes(8 * n_stimuli), dtype=np.uint64).copy()
+        self.done = self._checksums != 0
+        damaged = [row for row in self.done.nonzero()[0] if self._checksum_on_disk(row) != self._checksums[row]]
+        self.done[damaged] = False
+        if damaged:
+            logger.warning("%s: %d rows are not what was written, and are recorded again", self._folder, len(damaged))
         if not whole:
             os.ftruncate(self._journal, 0)  # first: it must not speak of rows that are about to go
             _reserve(self._data, n_stimuli * self._row_bytes, self._folder)
+
+
+def _checksum(data: bytes) -> int:
+    """Never 0, which stands for a row that is not there."""
+    return zlib.crc32(data) | 1 << 32
 
 
 def _locked(path: Path) -> FileLock | None:

@@ -38,7 +38,7 @@ def run_on_cluster(scheduler: str, asked: Asked, tasks: Sequence[Task], bench: W
     UserError
         If dask.distributed is not installed, the scheduler does not answer, or a worker has other weights.
     """
-    with _connect(scheduler) as client:
+    with connect(scheduler) as client:
         from distributed import as_completed
 
         n_parts = TASKS_PER_WORKER * max(1, len(client.nthreads()))
@@ -67,7 +67,14 @@ def _workbench(asked: Asked, readout_features: int, preferred: tuple[str, ...]) 
     return Workbench(model, asked.open_suite(), budget, readout_features, preferred, asked.command)
 
 
-def _connect(scheduler: str) -> Client:
+def connect(scheduler: str) -> Client:
+    """A client of a dask scheduler, to be used as a context.
+
+    Raises
+    ------
+    UserError
+        If dask.distributed is not installed, or the scheduler does not answer.
+    """
     try:
         from distributed import Client
     except ModuleNotFoundError as error:

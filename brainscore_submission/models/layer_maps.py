@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -22,6 +23,8 @@ def committed_layers(
     given: Mapping[str, str] | None = None,
     needed: Sequence[str] = AREAS_AND_BEHAVIOR,
     own: Mapping[str, str] | None = None,
+    held_against: str = "",
+    simulated: bool = True,
 ) -> tuple[dict[str, str], str]:
     """The layers a model is committed to: those of a map, the card's for behaviour, and those given over them.
 
@@ -33,6 +36,8 @@ def committed_layers(
     given : area -> layer, over those of the map
     needed : areas that must have a layer; what is no area is passed over
     own : area -> layer, of a model that brings its commitment and needs no map
+    held_against : options of the command line that say what the model is held against, for messages
+    simulated : whether that is simulated; if not, a map that was searched on simulated recordings has to be asked for
 
     Returns
     -------
@@ -42,20 +47,30 @@ def committed_layers(
     Raises
     ------
     UserError
-        For unknown areas and maps, and areas needed that have no layer.
+        For unknown areas and maps, areas needed that have no layer, and a map searched on simulated recordings alone.
     """
     given = dict(given or {})
     unknown = [area for area in given if area not in AREAS_AND_BEHAVIOR]
     if unknown:
         raise UserError(f"unknown area '{unknown[0]}' in --layers.{suggest(unknown[0], AREAS_AND_BEHAVIOR)}")
     mapped, name = _mapped(card, typed, layer_map, own)
+    search = f"brainscore-submission search --model {shlex.quote(typed)} {held_against}".rstrip()
+    if set(AREAS) <= set(needed):
+        search += " --write"  # a written map is of all four
+    if not simulated and "SIMULATED" in name and set(needed) & set(AREAS) - set(given):
+        path = layer_map_path(card, layer_map)
+        if path is not None:  # by name, and not by its file
+            raise UserError(
+                f"the layers of '{typed}' in {path} were {name}: they say nothing about brains.\n"
+                f"Use them all the same: --layer-map {path}; or search on your data: {search}"
+            )
     read_out = {BEHAVIOR: card.behavior_layer} if card.behavior_layer else {}
     layers = read_out | mapped | given
     lacking = [area for area in needed if area in AREAS_AND_BEHAVIOR and area not in layers]
     if lacking and not mapped:
         raise UserError(
             f"model '{typed}' has no layer map. Give one, --layers {','.join(f'{area}=…' for area in lacking)}, "
-            f"or search one: brainscore-submission search --model {typed} --suite demo --write"
+            f"or search one: {search}"
         )
     if lacking:
         raise UserError(f"model '{typed}' has no layer for behavior. Give one: --layers …,behavior=<layer>.")
@@ -67,8 +82,8 @@ def committed_layers(
 
 def _mapped(card: Card, typed: str, layer_map: str, own: Mapping[str, str] | None) -> tuple[dict[str, str], str]:
     """Area -> layer of a map and what to call it; nothing for a model without the default map."""
-    if own is not None and layer_map == DEFAULT_LAYER_MAP:
-        return dict(own), "ground truth"
+    if own and layer_map == DEFAULT_LAYER_MAP:
+        return dict(own), "the model's own"
     path = Path(layer_map) if layer_map.endswith(".json") else layer_map_path(card, layer_map)
     if path is not None:
         return read_layer_map(path), search_of(path) or layer_map

@@ -38,7 +38,7 @@ class Source:
 
     Parameters
     ----------
-    kind : "s3" (bucket, key, version), "hub" (tag: timm's pretrained tag) or "url" (url)
+    kind : "s3" (bucket, key, version), "hub" (tag: timm's pretrained tag), "hf" (repo: "owner/name") or "url" (url)
     version : the S3 version id; "null" is S3's own name for a version from before versioning
     """
 
@@ -48,11 +48,12 @@ class Source:
     version: str | None = None
     url: str | None = None
     tag: str | None = None
+    repo: str | None = None
 
     def __str__(self) -> str:
         if self.kind == "s3":
             return f"s3://{self.bucket}/{self.key}" + (f"?versionId={self.version}" if self.version else "")
-        return self.url or f"timm hub, tag {self.tag!r}"
+        return self.url or (f"hf-hub:{self.repo}" if self.repo else f"timm hub, tag {self.tag!r}")
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ class Card:
     identifier : letters, digits and underscores, as brain-score.org demands
     competition_id : its number on the leaderboard, an alias of the identifier
     training : one line on how it was trained
-    architecture : timm's name of the network
+    architecture : timm's name of the network, or "torchvision:<name>"
     visual_degrees : width of the field of view the input spans
     behavior_layer : layer the behavioural readout is fitted on
     top1 : ImageNet top-1 accuracy, percent
@@ -269,6 +270,7 @@ SOURCE_KEYS: dict[str, dict[str, Check]] = {
     "s3": {"bucket": TEXT, "key": TEXT, "version": TEXT},
     "url": {"url": (_matches(r"https?://\S+"), "an address beginning http:// or https://")},
     "hub": {"tag": TEXT},
+    "hf": {"repo": (_matches(r"[\w.-]+/[\w.-]+"), "owner/name")},
 }
 PREPROCESSING_KEYS: dict[str, Check] = {
     "name": TEXT,
@@ -287,7 +289,7 @@ PREPROCESSING_KEYS: dict[str, Check] = {
 def _card(entries: dict[str, Any], file: str) -> Card:
     _check(entries, CARD_KEYS, ("identifier", "architecture", "weights"), file)
     weights = _weights(entries.pop("weights"), f"{file} [weights]")
-    preprocessing = _preprocessing(entries.pop("preprocessing", "crop224"), f"{file} [preprocessing]")
+    preprocessing = read_preprocessing(entries.pop("preprocessing", "crop224"), f"{file} [preprocessing]")
     return Card(weights=weights, preprocessing=preprocessing, **entries)
 
 
@@ -306,8 +308,17 @@ def _source(entries: Any, where: str) -> Source:
     return Source(**entries)
 
 
-def _preprocessing(entries: str | dict[str, Any], where: str) -> Preprocessing:
+def read_preprocessing(entries: str | dict[str, Any], where: str) -> Preprocessing:
+    """The preprocessing of a card's table, or one by name.
+
+    Raises
+    ------
+    UserError
+        `where` it stands, the first mistake, and what is allowed there
+    """
     if isinstance(entries, str):
+        if entries not in PREPROCESSINGS:
+            raise UserError(f"{where}: unknown preprocessing {entries!r}.{suggest(entries, PREPROCESSINGS)}")
         return PREPROCESSINGS[entries]
     _check(entries, PREPROCESSING_KEYS, ("name", "resize_px"), where)
     triples = {key: tuple(entries[key]) for key in ("mean", "std") if key in entries}

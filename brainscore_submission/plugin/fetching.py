@@ -61,7 +61,9 @@ def is_present(card: Card, cache: str | Path | None = None) -> bool:
     """Whether the weights are on this machine already (not whether they are sound)."""
     if weights_path(card, cache).is_file():
         return True
-    return any(_in_hub_cache(card, source) is not None for source in card.weights.sources if source.kind == "hub")
+    return any(
+        _in_hub_cache(card, source) is not None for source in card.weights.sources if source.kind in ("hub", "hf")
+    )
 
 
 def fetch(card: Card, cache: str | Path | None = None, progress: Progress | None = None) -> Path:
@@ -223,6 +225,8 @@ def _in_hub_cache(card: Card, source: Source) -> Path | None:
 
 
 def _hub_file(card: Card, source: Source) -> tuple[str, str]:
+    if source.repo:
+        return source.repo, card.weights.file
     name = f"{card.architecture.partition('.')[0]}.{source.tag}"
     try:
         config = timm.get_pretrained_cfg(name)
@@ -313,4 +317,4 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-FETCHERS = {"s3": _download, "url": _download, "hub": _from_hub, "folder": _from_folder}
+FETCHERS = {"s3": _download, "url": _download, "hub": _from_hub, "hf": _from_hub, "folder": _from_folder}

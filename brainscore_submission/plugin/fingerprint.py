@@ -21,9 +21,10 @@ def model_fingerprint(card: Card, origin: Mapping[str, object]) -> str:
     Parameters
     ----------
     card : Card
-    origin : of the weights, as `checkpoint.load_network` tells it ("sha256", or "seed" of an untrained network)
+    origin : of the weights, as `checkpoint.load_network` tells it ("sha256"; "seed" of an untrained network; "ema"
+        where moving averages were not wanted)
     """
-    weights = [origin.get("sha256") or origin.get("sha1"), origin.get("seed")]
+    weights = [origin.get("sha256") or origin.get("sha1"), origin.get("seed"), origin.get("ema")]
     facts = [card.fingerprint(), *weights, versions_of(NETWORK_CODE)]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

@@ -56,7 +56,21 @@ def read_pixels(path: str | Path, preprocessing: Preprocessing) -> Tensor:
     """
     with opened_image(path) as image:
         rgb = image.convert("RGB")
-    image = _resize(rgb, preprocessing)
+    return framed(rgb, preprocessing)
+
+
+def framed(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
+    """Resize and crop one image, or a map that belongs to one.
+
+    Parameters
+    ----------
+    image : of mode RGB, or F for a map of floats: both are resized by the same filter
+
+    Returns
+    -------
+    Tensor of shape (channels, input_px, input_px), uint8, or float32 of a map
+    """
+    image = _resize(image, preprocessing)
     if preprocessing.crop_px is not None:
         image = transforms.CenterCrop(preprocessing.crop_px)(image)
     return transforms.PILToTensor()(image)

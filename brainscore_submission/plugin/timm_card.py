@@ -38,19 +38,28 @@ def timm_card(name: str, behavior_layer: str | None = None) -> Card:
     full_name = f"{architecture}.{tag}" if tag else architecture
     found = config is not None and bool(config.hf_hub_id)
     return Card(
-        identifier=f"timm_{re.sub('[^A-Za-z0-9_]', '_', full_name)}",
+        identifier=identifier_of(f"timm:{full_name}"),
         architecture=full_name,
         weights=Weights(
             file=f"{full_name}.safetensors",
             layout="timm",
             sources=(Source("hub", tag=tag),) if found and tag else (),
         ),
-        preprocessing=_preprocessing(full_name, resolve_data_config({"in_chans": 3}, pretrained_cfg=facts)),
+        preprocessing=timm_preprocessing(full_name, resolve_data_config({"in_chans": 3}, pretrained_cfg=facts)),
         title=f"timm:{full_name}",
         training="timm's pretrained weights" if found else "timm has no trained weights",
         num_classes=facts.get("num_classes", 1000),
         behavior_layer=behavior_layer,
     )
+
+
+def identifier_of(typed: str) -> str:
+    """An identifier made of what a user types: letters, digits and underscores.
+
+    >>> identifier_of("timm:resnet18.a1_in1k")
+    'timm_resnet18_a1_in1k'
+    """
+    return re.sub("[^A-Za-z0-9_]", "_", typed)
 
 
 def _pretrained_config(architecture: str, tag: str) -> Any:
@@ -61,7 +70,14 @@ def _pretrained_config(architecture: str, tag: str) -> Any:
         raise UserError(f"timm knows no weights {tag!r} of {architecture}.{suggest(tag, tags)}") from error
 
 
-def _preprocessing(name: str, config: Mapping[str, Any]) -> Preprocessing:
+def timm_preprocessing(name: str, config: Mapping[str, Any]) -> Preprocessing:
+    """What timm prepares a model's images like, from its data configuration.
+
+    Raises
+    ------
+    UserError
+        for what `Preprocessing` cannot state
+    """
     channels, height, width = config["input_size"]
     mode, interpolation = config["crop_mode"], config["interpolation"]
     wanting = [

@@ -57,7 +57,7 @@ def alignment(
     ----------
     adversarial, pixels : shape (n, channels, height, width)
     found : bool of shape (n,); images without a perturbation have no ρ
-    importance : shape (n, height, width), in the frame of `pixels`: see `importance_maps.framed`
+    importance : shape (n, height, width), in the frame of `pixels`: see `labelled_images.images.framed_maps`
 
     Returns
     -------

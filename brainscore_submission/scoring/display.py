@@ -15,7 +15,7 @@ from ..models.model import Model
 from ..plugin.areas import AREAS, AREAS_AND_BEHAVIOR
 from .hierarchy import Hierarchy, rho_hierarchy
 from .published import CAVEAT, PublishedModel, published_model
-from .records import Record, marks_of
+from .records import MARKS, Record, marks_of
 from .suites import Suite
 
 # How the averages of a suite are taken, in words.
@@ -63,6 +63,41 @@ def show(model: Model, suite: Suite, records: Sequence[Record], console: Console
             *(Text(line, style="dim") for line in _footnotes(model, suite, records, facts)),
         )
     )
+
+
+def show_many(summaries: Sequence[dict[str, Any]], console: Console) -> None:
+    """Print several models of one suite in order, best average first; without averages, the best of the first area."""
+    areas = [area for area in AREAS_AND_BEHAVIOR if any(area in one["areas"] for one in summaries)]
+    if not summaries or not areas:
+        return
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("model", overflow="fold")
+    for column in (*areas, "Avg", "ρ"):
+        table.add_column(column, justify="right", no_wrap=True)
+    best_first = sorted(summaries, key=lambda one: _standing(one, areas), reverse=True)
+    common = _marks_of_all(summaries)
+    for one in best_first:
+        marks = "".join(f" [{mark}]" for mark in one["marks"] if mark not in common)
+        rho = (one["hierarchy"] or {}).get("rho")
+        numbers = (_number(one["areas"].get(area)) for area in areas)
+        table.add_row(
+            Text(one["model"] + marks), *numbers, _number(one["average"]), "–" if rho is None else f"{rho:+.2f}"
+        )
+    title = f"{len(summaries)} models on suite {summaries[0]['suite']}" + "".join(f"  [{mark}]" for mark in common)
+    console.print(Group(Text(title, style="bold"), table, Text(_HOW_TO_COMPARE, style="dim")))
+
+
+_HOW_TO_COMPARE = "Intervals, ranks and what can be told apart: python -m analysis.leaderboard, analysis.differences."
+
+
+def _marks_of_all(summaries: Sequence[dict[str, Any]]) -> list[str]:
+    """The marks that every one of them has."""
+    return [mark for mark in MARKS if all(mark in one["marks"] for one in summaries)]
+
+
+def _standing(one: dict[str, Any], areas: Sequence[str]) -> tuple[float, ...]:
+    values = (one["average"], *(one["areas"].get(area) for area in areas))
+    return tuple(-1.0 if value is None else value for value in values)
 
 
 def _n_scored(suite: Suite, scores: Mapping[str, float | None]) -> dict[str, dict[str, int]]:

@@ -54,7 +54,7 @@ class Job:
     benchmark : Brain-Score benchmark, a shallow copy where its metric was replaced
     form : what its activations may be, one of `recorded_model.FORMS`
     engine : the engine that will really run: metrics that are no function of the Gram matrix get raw activations
-    metric : the replacement, where there is one that keeps its predictions
+    metric : the replacement, where there is one that has more to say than its score
     calls : how often it asks for activations
     reference : whether nothing of Brain-Score's code is to be replaced
     parts : what makes the benchmarks it is a mean over (subjects, sessions), each of which asks `calls` times
@@ -65,7 +65,7 @@ class Job:
     benchmark: Any
     form: str
     engine: str
-    metric: GramPredictivity | None = None
+    metric: GramPredictivity | NotedPLS | None = None
     calls: int = 1
     reference: bool = False
     parts: tuple[Callable[[], Any], ...] = ()
@@ -109,7 +109,11 @@ def make_job(
         fast = copy.copy(benchmark)
         fast._similarity_metric = gram_ridge.with_gram_ridge(metric, device)
         return made(fast, "rows", "gram")
-    if _is_pls(metric) or gram_ridge.covers(metric):
+    if _is_pls(metric):
+        fast = copy.copy(benchmark)
+        fast._similarity_metric = NotedPLS(metric)
+        return made(fast, "surrogate", "surrogate", fast._similarity_metric)
+    if gram_ridge.covers(metric):
         return made(benchmark, "surrogate", "surrogate")
     if _is_rdm(benchmark):
         return made(benchmark, "rdm", "surrogate")
@@ -181,15 +185,48 @@ class GramPredictivity:
         score = apply_aggregate(self._metric.aggregate, scores)
         return apply_aggregate(self._metric.cross_validation.aggregate, score)
 
+    @property
+    def notes(self) -> list[str]:
+        """What a reader of the last score should know."""
+        return self.predictivity.notes if self.predictivity else []
+
     def held_out(self) -> dict[str, np.ndarray]:
-        """Predictions and responses of the last call, for resampling: the arrays of `records.Sidecar`."""
-        order = self.neuroid_order
+        """Predictions and responses of the last call less each neuroid's mean: the arrays of `records.Sidecar`."""
+        order, mean = self.neuroid_order, self._target.mean(axis=0, dtype=float)  # which float32 may not hold
         return {
             "stimulus_id": self._stimulus_id,
             "test_index": np.stack([test for _, test in self.splits]),
-            "prediction": np.stack(list(self.predictivity.prediction))[:, :, order].astype(np.float32),
-            "target": self._target[:, order].astype(np.float32),
+            "prediction": (np.stack(list(self.predictivity.prediction)) - mean)[:, :, order].astype(np.float32),
+            "target": (self._target - mean)[:, order].astype(np.float32),
         }
+
+
+class NotedPLS:
+    """Brain-Score's own PLS, which says where a surrogate of the features has too few dimensions for it.
+
+    Parameters
+    ----------
+    metric : CrossRegressedCorrelation around scikit-learn's PLSRegression
+    """
+
+    def __init__(self, metric: CrossRegressedCorrelation):
+        self._metric = metric
+        self.notes: list[str] = []
+
+    def __call__(self, source: NeuroidAssembly, target: NeuroidAssembly) -> Score:
+        """Brain-Score's score."""
+        rank = int(source.transpose("presentation", "neuroid").values.any(axis=0).sum())
+        wanted = self._metric.regression._regression.n_components
+        if rank < wanted:
+            self.notes = [
+                f"the activations have rank {rank} as far as inner products tell; scikit-learn fits the rest of "
+                f"{wanted} components to rounding errors, so the number is noise (--engine gram stops at the rank)"
+            ]
+        return self._metric(source, target)
+
+    def held_out(self) -> dict[str, np.ndarray]:
+        """Nothing is kept."""
+        return {}
 
 
 def _is_pls(metric: Any) -> bool:

@@ -157,7 +157,7 @@ def _notes(score: Any, job: Job) -> tuple[str, ...]:
         notes.append("the score is Brain-Score's own; no known formula makes it of the raw value and the ceiling")
     if job.engine == "converged":
         notes.append("PLS by the book, iterated to convergence: not Brain-Score's number")
-    return (*notes, *(job.metric.predictivity.notes if job.metric else ()))
+    return (*notes, *(job.metric.notes if job.metric else ()))
 
 
 def _splits_below_0(score: Any) -> np.ndarray:

@@ -103,7 +103,7 @@ def score_suite(model: Model, suite: Suite, options: ScoreOptions) -> list[Recor
             f"the engine 'brainscore' is the reference and computes in float32, not {model.precision}. "
             "Choose --engine gram or surrogate, or --precision float32."
         )
-    kept = _kept_records(model, suite, options)
+    kept = kept_records(model, suite, options)
     todo = {leaf: area for leaf, area in suite.leaves.items() if leaf not in kept}
     if options.rerun == "never":
         todo = {}
@@ -128,6 +128,11 @@ def layer_of(identifier: str, area: str, model: Model) -> str | None:
     return model.layers.get("IT" if task == "recording" else BEHAVIOR)
 
 
+def readable(suite: Suite, model: Model) -> Suite:
+    """The suite without what reads behaviour, for a model without a layer for it."""
+    return suite.without([leaf for leaf, area in suite.leaves.items() if layer_of(leaf, area, model) is None])
+
+
 def record_fingerprint(model: Model, suite: Suite, area: str, engine: str, layer: str | None = None) -> str:
     """Hash of everything a score depends on besides the benchmark: a record with another one is stale."""
     facts = {
@@ -145,7 +150,14 @@ def record_fingerprint(model: Model, suite: Suite, area: str, engine: str, layer
 # --- what is there already ------------------------------------------------------------------------------------
 
 
-def _kept_records(model: Model, suite: Suite, options: ScoreOptions) -> dict[str, Record]:
+def kept_records(model: Model, suite: Suite, options: ScoreOptions) -> dict[str, Record]:
+    """Benchmark -> its record, of those that need not be scored; what is replaced is said in a warning.
+
+    Raises
+    ------
+    UserError
+        For an unknown rerun policy.
+    """
     if options.rerun not in RERUN:
         raise UserError(f"unknown rerun policy '{options.rerun}'.{suggest(options.rerun, RERUN)}")
     if options.rerun == "all":

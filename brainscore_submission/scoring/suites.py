@@ -6,9 +6,10 @@ are data: the TOML files in ``named_suites/``, or a user's own.
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,24 @@ class Suite:
     def leaves(self) -> dict[str, str]:
         """Benchmark id -> area, in order."""
         return {leaf: area for area, branch in self.areas.items() for leaf in _leaves(branch)}
+
+    def of_areas(self, wanted: Sequence[str]) -> Suite:
+        """Some of its areas, as if it had no others: of five areas or none there is an average.
+
+        Raises
+        ------
+        UserError
+            For areas that it does not have.
+        """
+        unknown = [area for area in wanted if area not in self.areas]
+        if unknown:
+            raise UserError(f"suite '{self.name}' has no area '{unknown[0]}'.{suggest(unknown[0], self.areas)}")
+        return replace(self, areas={area: branch for area, branch in self.areas.items() if area in wanted})
+
+    def without(self, leaves: Container[str]) -> Suite:
+        """All but some of its benchmarks."""
+        areas = {area: _pruned(branch, leaves) for area, branch in self.areas.items()}
+        return replace(self, areas={area: branch for area, branch in areas.items() if branch})
 
     def average(self, scores: Mapping[str, Any]) -> dict[str, Any]:
         """Score of each area, and ``"average"`` of the five.
@@ -107,6 +126,18 @@ def _mean(values: Sequence[Any]) -> Any:
 
 def _mean_of_scored(values: Sequence[Any]) -> Any:
     return _mean([value for value in values if value is not None])
+
+
+def _pruned(branch: Iterable[str | Tree], leaves: Container[str]) -> tuple[str | Tree, ...]:
+    kept: list[str | Tree] = []
+    for node in branch:
+        if isinstance(node, str):
+            kept += [] if node in leaves else [node]
+        else:
+            ((name, children),) = node.items()
+            if left := _pruned(children, leaves):
+                kept.append({name: left})
+    return tuple(kept)
 
 
 def _leaves(branch: Iterable[str | Tree]) -> list[str]:
@@ -187,6 +218,25 @@ def single_benchmarks(identifiers: Sequence[str]) -> Suite:
     simulated = frozenset(leaf for leaf in identifiers if leaf in ours)
     loaders = {leaf: ours[leaf][1].loaders[leaf] for leaf in identifiers if leaf in ours}
     return Suite(SINGLE, areas, simulated_leaves=simulated, loaders=loaders)
+
+
+def loaded_once(suite: Suite) -> Suite:
+    """The same suite, each benchmark of which is built once, however many models are scored on it; or refused once."""
+
+    @functools.cache
+    def outcome(identifier: str) -> Any:
+        try:
+            return load(identifier, suite)
+        except Exception as error:  # noqa: BLE001  (told to whoever asks)
+            return error
+
+    def again(identifier: str) -> Any:
+        found = outcome(identifier)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    return replace(suite, loaders={leaf: functools.partial(again, leaf) for leaf in suite.leaves})
 
 
 class NoAccess(Exception):

@@ -10,6 +10,7 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm
 
 from ..plugin.errors import UserError, suggest
 from .formulas import TODAY, UNCEILED, ceiled
@@ -17,17 +18,17 @@ from .sidecar import Sidecar
 
 LEVEL = 0.95
 N_RESAMPLES = 1000
+COUNTED = 10  # fewer resamples beyond 0 are no count to rely on
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Raw r of model A minus model B on one benchmark, both resampled over the same draws."""
+    """A score of model A minus that of model B, its 95 % interval and its two-sided p; positive: A is better."""
 
     difference: float
     low: float
     high: float
-    share_positive: float
-    over: str
+    p: float
 
 
 def score_interval(sidecar, *, score, score_error, ceiling, formula=TODAY, **options):
@@ -217,35 +218,75 @@ def _mean_without_nan(values):
     return np.divide(total, count, out=np.full(np.shape(total), np.nan), where=count > 0)
 
 
-def paired_difference(a: Sidecar, b: Sidecar, *, over=None, n_resamples=N_RESAMPLES, seed=0) -> Difference:
-    """Raw r of model A minus model B on the same benchmark, resampled together.
+def paired_difference(a, b) -> Difference:
+    """Score of model A minus score of model B, from resamples that were drawn together.
 
-    What the two share (hard images, noisy neuroids) cancels, so the interval is narrower than that of two
-    separate scores.
+    What the two share (hard images, noisy neuroids) cancels, so the interval is narrower than that of two separate
+    scores. p is twice the smaller share of resamples beyond 0; where fewer than ten lie there, the tail of a normal
+    distribution of their spread, so that a p below 1 / n_resamples can be told (Efron & Tibshirani 1993, chapter 15).
 
     Parameters
     ----------
-    a, b : Sidecar, of the same neuroids in any order, and of the same stimuli where both hold them
-    over : see `raw_resamples`; None for all that both hold
-    n_resamples, seed : int
+    a, b : arrays of shape (n_resamples,) or (..., n_resamples), from `raw_resamples` of one seed, on any one scale
 
     Returns
     -------
-    Difference
+    Difference, of numbers or of arrays of shape (...)
     """
-    if sorted(a.neuroid_id.astype(str)) != sorted(b.neuroid_id.astype(str)):
-        raise UserError("the two models were scored on different neuroids. Compare records of one benchmark.")
-    over = over or (resampled_over(a) if a.has_stimuli and b.has_stimuli else "neuroids")
-    if "stimuli" in over and not _same_stimuli(a, b):
-        raise UserError("the two models were scored on different stimuli. Compare records of one benchmark.")
-    options = {"over": over, "n_resamples": n_resamples, "seed": seed}
-    differences = raw_resamples(a, **options) - raw_resamples(b, **options)
-    low, high = percentiles(differences)
-    share = float(np.mean(differences > 0))
-    return Difference(float(differences.mean()), low, high, share, over)
+    differences = np.asarray(a) - np.asarray(b)
+    n_resamples, mean, spread = differences.shape[-1], differences.mean(axis=-1), differences.std(axis=-1)
+    tail = (1 - LEVEL) / 2
+    low, high = np.quantile(differences, [tail, 1 - tail], axis=-1)
+    # Resamples of exactly 0 lie half on either side.
+    below = ((differences < 0).sum(axis=-1) + (differences == 0).sum(axis=-1) / 2) / n_resamples
+    counted = 2 * np.minimum(below, 1 - below)
+    z = np.divide(np.abs(mean), spread, out=np.zeros_like(mean), where=spread > 0)
+    p = np.where((counted * n_resamples < 2 * COUNTED) & (spread > 0), 2 * norm.sf(z), counted)
+    return Difference(mean[()], low[()], high[()], p[()])
 
 
-def _same_stimuli(a, b):
-    if a.stimulus_id is None or b.stimulus_id is None:
-        return a.has_stimuli and b.has_stimuli and len(a.target) == len(b.target)
-    return sorted(a.stimulus_id.astype(str)) == sorted(b.stimulus_id.astype(str))
+def holm(p_values) -> np.ndarray:
+    """p values corrected for their number (Holm 1979): the chance of any false claim among them stays below the level.
+
+    Examples
+    --------
+    >>> holm([.01, .04, .03]).tolist()
+    [0.03, 0.06, 0.06]
+    """
+    p_values = np.asarray(p_values, dtype=float)
+    order = np.argsort(p_values, kind="stable")
+    stepwise = p_values[order] * np.arange(len(p_values), 0, -1)
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.minimum(np.maximum.accumulate(stepwise), 1)
+    return corrected
+
+
+def rank_intervals(draws) -> list[tuple[int, int]]:
+    """For each model the ranks that the data cannot exclude.
+
+    A model ranks behind those that are better than it and before those that are worse, each told by the paired
+    difference, corrected for the number of the others (marginal confidence sets for ranks: Mogstad, Romano, Shaikh &
+    Wilhelm 2024, Review of Economic Studies 91).
+
+    Parameters
+    ----------
+    draws : array of shape (n_models, n_resamples), drawn together; higher is better
+
+    Returns
+    -------
+    list of (best rank, worst rank), 1 is best
+
+    Examples
+    --------
+    >>> noise = np.random.default_rng(0).standard_normal((3, 500))
+    >>> rank_intervals(noise + np.array([[0.], [.1], [9.]]))
+    [(2, 3), (2, 3), (1, 1)]
+    """
+    found = []
+    for number, own in enumerate(draws):
+        others = np.delete(draws, number, axis=0)
+        difference = paired_difference(others, own)
+        certain = holm(difference.p) < 1 - LEVEL
+        better, worse = (certain & (difference.difference * sign > 0) for sign in (1, -1))
+        found.append((1 + int(better.sum()), len(draws) - int(worse.sum())))
+    return found

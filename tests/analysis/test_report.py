@@ -17,8 +17,9 @@ import pandas as pd
 import pytest
 
 import analysis
-from analysis.differences import differences_of_r
+from analysis.comparisons import compare
 from analysis.inline_svg import VARIABLES
+from analysis.profiles import profiles_of
 from analysis.report import TEMPLATES, html, main, markdown, origins
 from analysis.summary import WHY_WIDER, caveats, summarise
 from brainscore_submission.plugin.errors import UserError
@@ -302,7 +303,8 @@ def test_the_commands_are_those_of_the_records(own_results, change):
 
 
 def test_the_reports_differences_are_those_of_the_command(summary, page):
-    from_command, _ = differences_of_r(summary.table, summary.suites[0].reference, n_resamples=200)
+    profiles, _ = profiles_of(summary.table, n_resamples=summary.n_resamples)
+    from_command, _ = compare(profiles, summary.suites[0].reference)
     pd.testing.assert_frame_equal(summary.suites[0].differences, from_command)
     text = re.sub(r"<[^>]+>", "", page)
     for row in from_command.itertuples():

@@ -1,6 +1,7 @@
 """Promises of models.py: what a user types becomes a committed network, or an error that helps."""
 
 import dataclasses
+import hashlib
 import json
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from brainscore_submission.models.model import Model
 from brainscore_submission.models.opening import describe, find_device, open_model
 from brainscore_submission.plugin.areas import AREAS
 from brainscore_submission.plugin.card import PREPROCESSINGS, all_cards
-from brainscore_submission.plugin.checkpoint import load_network
+from brainscore_submission.plugin.checkpoint import build_network, load_network
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.plugin.fingerprint import cache_identifier
 from brainscore_submission.plugin.layer_map import read_layer_map
@@ -76,7 +77,15 @@ def test_a_layer_map_written_into_the_current_folder_comes_first(tmp_path, monke
         ({"typed": "991", "preprocessing": "crop225"}, "unknown preprocessing 'crop225'. Did you mean crop224"),
         ({"typed": "991", "device": "cuda:99"}, "unknown device 'cuda:99'"),
         ({"typed": "991", "layers": {"V3": "norm"}}, "unknown area 'V3' in --layers"),
-        ({"typed": "resnet18"}, "'resnet18' is a model of timm: --model timm:resnet18"),
+        ({"typed": "resnet18"}, "'resnet18' is a model of timm: --model timm:resnet18 or --model torchvision:resnet18"),
+        ({"typed": "torchvision:resnet19"}, "torchvision knows no model 'resnet19'. Did you mean resnet18"),
+        (
+            {"typed": "torchvision:resnet18.V7"},
+            "torchvision knows no weights 'V7' of resnet18. Available: IMAGENET1K_V1",
+        ),
+        ({"typed": "hf-hub:name"}, "'hf-hub:name' is no Hugging Face repository. Write hf-hub:owner/name"),
+        ({"typed": "absent.py"}, "absent.py: no such Python file"),
+        ({"typed": "absent.toml"}, "cannot read card absent.toml"),
         (
             {"typed": "timm:resnet10t", "layers": {**RESNET, "behavior": "fc"}, "layer_map": "nowhere"},
             "has no layer map 'nowhere'",
@@ -133,8 +142,29 @@ def test_for_behaviour_alone_no_area_needs_a_layer():
 
 def test_a_model_is_called_what_its_user_calls_it():
     options = {"weights": "untrained", "areas": []}
-    assert open_model("timm:resnet10t", **options).name == "timm_resnet10t_c3_in1k"
+    assert open_model("timm:resnet10t", **options).name == "timm_resnet10t_c3_in1k-untrained"
     assert open_model("timm:resnet10t", name="mine", **options).name == "mine"
+
+
+def test_checkpoints_of_one_architecture_have_names_of_their_own(tmp_path):
+    network = build_network(describe("timm:test_resnet"))
+    paths = [tmp_path / f"{number}.pt" for number in range(2)]
+    for number, path in enumerate(paths):
+        torch.save({key: value + number for key, value in network.state_dict().items()}, path)
+    weights = [*paths, "untrained", "untrained:1", "untrained:0"]
+    names = [open_model("timm:test_resnet", weights=one, areas=[]).name for one in weights]
+    hashes = [hashlib.sha256(path.read_bytes()).hexdigest()[:8] for path in paths]
+    assert names == [f"timm_test_resnet_r160_in1k-{end}" for end in (*hashes, "untrained", "untrained-1", "untrained")]
+
+
+def test_an_identifier_that_a_table_shows_can_be_typed_again():
+    for typed in ("timm:resnet10t", "timm:resnet18.a2_in1k", "torchvision:resnet18", "torchvision:vit_b_16"):
+        assert describe(describe(typed).identifier) == describe(typed)
+
+
+def test_an_unknown_name_is_told_all_kinds_of_names():
+    with pytest.raises(UserError, match=r"timm:<name>, torchvision:<name>, hf-hub:<owner>/<name>.*my_net\.py"):
+        describe("rsnet")
 
 
 def test_what_brainscore_keeps_by_identifier_is_never_shared(tiny_card):

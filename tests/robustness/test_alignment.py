@@ -10,11 +10,11 @@ from torch import nn
 
 from brainscore_submission.attacks.classifier import Classifier
 from brainscore_submission.attacks.minimal import minimal_l2
+from brainscore_submission.labelled_images.images import framed_maps as framed
 from brainscore_submission.plugin.card import Preprocessing
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.plugin.preprocessing import load_pixels
 from brainscore_submission.robustness.alignment import alignment, mean_alignment, perturbation_maps, rank_correlations
-from brainscore_submission.robustness.importance_maps import framed
 
 CROPPED = Preprocessing("cropped", resize_px=128, crop_px=112)
 SQUASHED = Preprocessing("squashed", resize_px=112)

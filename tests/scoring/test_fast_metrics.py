@@ -1,4 +1,4 @@
-"""Promises of engines.py and candidate.py: Brain-Score's number, whatever stands in for the features."""
+"""Promises of fast_metrics.py and recorded_model.py: Brain-Score's number, whatever stands in for the features."""
 
 import numpy as np
 import pandas as pd
@@ -21,8 +21,10 @@ from PIL import Image
 from brainscore_submission.models.model import Model
 from brainscore_submission.plugin.checkpoint import load_network
 from brainscore_submission.plugin.errors import UserError
-from brainscore_submission.scoring.fast_metrics import make_job
+from brainscore_submission.scoring.fast_metrics import NotedPLS, make_job
 from brainscore_submission.scoring.recorded_model import Recorded, RecordedActivations, rehearse
+from brainscore_submission.scoring.sidecar import Sidecar
+from brainscore_submission.scoring.uncertainty import percentiles, raw_resamples
 
 LAYERS = {
     "V1": "blocks.0.blocks.1.0.norm1",
@@ -190,6 +192,37 @@ def test_held_out_predictions_reproduce_r(make_benchmark, model):
         for neuroid in range(N_NEUROIDS):
             r = np.corrcoef(kept["prediction"][split, :, neuroid], kept["target"][rows, neuroid])[0, 1]
             assert r == pytest.approx(float(score.raw.raw[split, neuroid]), abs=1e-5)
+
+
+def test_an_offset_of_the_responses_moves_no_interval(make_benchmark, responses, model):
+    def interval(offset):
+        averaged = average_repetition(responses)
+        averaged.values += offset
+        job, score = scored(make_benchmark(METRICS["PLS"][0](), averaged), model, "gram")
+        raw = score.raw.raw.transpose("split", "neuroid")
+        sidecar = Sidecar(r=raw.values, neuroid_id=raw["neuroid_id"].values, **job.metric.held_out())
+        return percentiles(raw_resamples(sidecar))
+
+    low, high = interval(1e8)
+    assert (low, high) == pytest.approx(interval(0), abs=1e-5) and high - low > 0.01
+
+
+@pytest.mark.filterwarnings("ignore:Maximum number of iterations reached")
+def test_a_surrogate_of_too_few_dimensions_is_noted(responses):
+    target = average_repetition(responses)
+    latent = np.random.default_rng(0).normal(size=(len(target), 10))
+    coords = {"stimulus_id": ("presentation", target["stimulus_id"].values)}
+    coords |= {"object_name": ("presentation", target["object_name"].values)}
+    neuroids = {"neuroid_id": ("neuroid", np.arange(40)), "layer": ("neuroid", ["a"] * 40)}
+
+    def notes_of(columns):
+        padded = np.pad(columns, ((0, 0), (0, 40 - columns.shape[1])))
+        metric = NotedPLS(METRICS["PLS"][0]())
+        metric(NeuroidAssembly(padded, coords=coords | neuroids, dims=["presentation", "neuroid"]), target)
+        return metric.notes
+
+    assert "rank 10" in notes_of(latent)[0]
+    assert notes_of(latent @ np.ones((10, 30)) + np.eye(len(target), 30)) == []
 
 
 def test_responses_with_nan_name_the_neuroid(make_benchmark, responses, model):

@@ -3,16 +3,20 @@
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.stats import norm
 
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.scoring.formulas import ceiled
 from brainscore_submission.scoring.sidecar import Sidecar
 from brainscore_submission.scoring.uncertainty import (
     carried_over,
+    holm,
     median_without_nan,
     paired_difference,
     percentiles,
+    rank_intervals,
     raw_resamples,
+    resampled_over,
     score_interval,
     weighted_pearson,
 )
@@ -145,11 +149,12 @@ def test_resamples_have_raw_r_as_their_mean_and_follow_the_seed(sidecar, over):
 
 def test_two_models_on_one_benchmark_are_resampled_together(sidecar):
     noisy = better_than(sidecar, -0.02)
-    paired = paired_difference(sidecar, noisy)
+    paired = paired_difference(raw_resamples(sidecar), raw_resamples(noisy))
     separate = raw_resamples(sidecar) - raw_resamples(noisy, seed=1)
     assert paired.difference == pytest.approx(raw_of(sidecar) - raw_of(noisy))
     assert paired.high - paired.low < 0.5 * np.subtract(*percentiles(separate)[::-1])
-    assert paired_difference(sidecar, sidecar).high == 0
+    same = paired_difference(raw_resamples(sidecar), raw_resamples(sidecar))
+    assert (same.low, same.high, same.p) == (0, 0, 1)
 
 
 def test_pairing_goes_by_id_and_not_by_position(sidecar):
@@ -162,7 +167,7 @@ def test_pairing_goes_by_id_and_not_by_position(sidecar):
         prediction=sidecar.prediction[:, :, order],
         target=sidecar.target[:, order],
     )
-    paired = paired_difference(sidecar, shuffled)
+    paired = paired_difference(raw_resamples(sidecar), raw_resamples(shuffled))
     assert (paired.low, paired.high) == pytest.approx((0, 0), abs=1e-12)
 
 
@@ -178,18 +183,48 @@ def better_than(sidecar, by):
     return Sidecar(**vars(sidecar) | {"r": r, "prediction": prediction})
 
 
-def test_models_of_different_benchmarks_are_not_paired(sidecar):
-    other = fitted_sidecar(np.random.default_rng(1), prefix="m")
-    with pytest.raises(UserError, match="different neuroids"):
-        paired_difference(sidecar, other)
-    renamed = Sidecar(**vars(sidecar) | {"stimulus_id": np.char.add(sidecar.stimulus_id, "x")})
-    with pytest.raises(UserError, match="different stimuli"):
-        paired_difference(sidecar, renamed)
+@pytest.mark.parametrize("effect", [0, 0.5, 1.5, 2.5, 6])
+def test_p_of_normal_resamples_is_that_of_the_z_test(effect):
+    draws = np.random.default_rng(0).standard_normal((2, 20_000)) + [[effect], [0]]
+    found = paired_difference(*draws)
+    assert found.p == pytest.approx(2 * norm.sf(abs(effect) / np.sqrt(2)), rel=0.1, abs=0.02)
+    assert (found.low, found.high) == pytest.approx((effect - 1.96 * np.sqrt(2), effect + 1.96 * np.sqrt(2)), abs=0.06)
+    assert (found.p < 0.05) == (not found.low <= 0 <= found.high)
+
+
+def test_holm_is_its_definition_written_out():
+    # Holm 1979, with the definition written out: the k-th smallest times (n - k + 1), never falling.
+    p = np.random.default_rng(0).random(40) ** 3
+    order = np.argsort(p)
+    expected, highest = np.empty(40), 0.0
+    for rank, at in enumerate(order):
+        highest = max(highest, min(1, p[at] * (40 - rank)))
+        expected[at] = highest
+    np.testing.assert_allclose(holm(p), expected)
+
+
+def test_equal_models_are_told_apart_as_seldom_as_promised():
+    generator, wrong = np.random.default_rng(0), 0
+    for _ in range(200):  # five equal models, estimated with an error of 1: any claim is a false one
+        estimates = generator.standard_normal((5, 1))
+        draws = estimates + generator.standard_normal((5, 400))
+        pairs = [paired_difference(draws[a], draws[b]).p for a in range(5) for b in range(a)]
+        wrong += (holm(pairs) < 0.05).any()
+    assert wrong <= 20
+
+
+def test_the_rank_interval_holds_the_true_rank():
+    generator, held = np.random.default_rng(1), []
+    true = np.arange(8) * 0.8
+    for _ in range(60):
+        draws = true[:, None] + generator.standard_normal((8, 1)) + generator.standard_normal((8, 400))
+        held += [low <= 8 - rank <= high for rank, (low, high) in enumerate(rank_intervals(draws))]
+    assert np.mean(held) > 0.95
 
 
 def test_a_sidecar_without_predictions_is_resampled_over_neuroids_only(sidecar):
     bare = Sidecar(r=sidecar.r, neuroid_id=sidecar.neuroid_id)
-    assert paired_difference(bare, sidecar).over == "neuroids"
+    assert resampled_over(bare) == "neuroids"
     with pytest.raises(UserError, match="no predictions"):
         raw_resamples(bare, over="stimuli")
 

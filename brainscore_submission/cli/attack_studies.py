@@ -1,0 +1,288 @@
+"""`attack effectiveness|convergence|semantics`: the studies of Debenedetti et al. (2023)."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from ..asked import Asked
+from ..plugin.errors import UserError
+from ..plugin.files import require_writable, write_whole
+from ..words import words_of
+from .attacking import (
+    BatchOption,
+    DeviceOption,
+    DryRunOption,
+    ImagesOption,
+    JsonOption,
+    ModelOption,
+    NameOption,
+    PreprocessingOption,
+    ResultsOption,
+    SampleOption,
+    SeedOption,
+    ThreatOption,
+    WeightsOption,
+    asked_of,
+    open_all,
+    show,
+    state_cost,
+    write_plan,
+)
+from .front_end import front_end, typed_command
+from .progress import downloading, progress_bar
+
+
+def effectiveness(
+    models: Annotated[
+        Path | None, typer.Option(help="A TOML list of checkpoints: source, weights, name, epoch.")
+    ] = None,
+    images: ImagesOption = None,
+    threat: ThreatOption = "linf:4/255",
+    steps: Annotated[str, typer.Option(help="Of PGD; the largest number is the strongest attack.")] = "1,2,5,10,200",
+    seeds: Annotated[str, typer.Option(help="Of the random starts.")] = "0,1,2",
+    sample: SampleOption = None,
+    device: DeviceOption = "auto",
+    batch_size: BatchOption = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The table to write.")] = Path("summary.csv"),
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """How much of a strong attack's loss cheap attacks reach: 100 |L_strong - L_s| / L_strong, over seeds.
+
+    Every image is attacked, whether classified correctly or not. checkpoints.toml:
+
+      [[model]]
+
+      source = "timm:resnet50"
+
+      weights = "epoch_100.pt"
+
+      name = "resnet50-at"
+
+      epoch = 100
+
+    Example:
+
+      brainscore-submission attack effectiveness --models checkpoints.toml --images val/ --steps 1,2,5,10,200
+    """
+    if models is None or images is None:
+        raise typer.BadParameter("give --models checkpoints.toml and --images val/.")
+    with front_end() as terminal:
+        from ..attacks.threats import parse_threat
+        from ..robustness.blocks import forget
+        from ..robustness.checkpoints import read_checkpoints
+        from ..robustness.grid import gaps_of, grid_rows, summary_csv
+
+        within, listed = parse_threat(threat), read_checkpoints(models)
+        numbers, starts = whole_numbers(steps, "--steps", 1), whole_numbers(seeds, "--seeds", 0)
+        if len(numbers) < 2:
+            raise UserError("--steps: two or more different numbers are needed, for example 1,10,200.")
+        require_writable(output, "--output")
+        rows, kept, stated = [], [], []
+        for one in listed:
+            asked = Asked(
+                one.source, name=one.name, weights=one.weights, device=device, batch_size=batch_size,
+                command=typed_command(),
+            )  # fmt: skip
+            opened, classifier, shown = open_all(terminal, asked, images, sample)
+            attacks = [(f"pgd:{number}", within.norm) for number in numbers]
+            stated.append(
+                {"model": opened.name} | state_cost(terminal, opened, classifier, shown, attacks, len(starts))
+            )
+            if dry_run:
+                continue
+            facts = [opened.fingerprint, shown.fingerprint, str(within), opened.batch_size]
+            key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+            kept.append(output.parent / f".{output.name}.unfinished" / key)
+            with progress_bar(terminal) as advance:
+                found = grid_rows(
+                    classifier, shown, within, steps=numbers, seeds=starts, size=opened.batch_size,
+                    unfinished=kept[-1], progress=advance,
+                )  # fmt: skip
+            named = {"model": opened.name, "epoch": "" if one.epoch is None else one.epoch}
+            rows += [named | row for row in found]
+        if dry_run:
+            write_plan(terminal, {"models": stated, "seconds": sum(one["seconds"] for one in stated)}, as_json)
+            return
+        write_whole(output, summary_csv(rows), "--output")
+        for folder in kept:
+            forget(folder)
+        gaps = gaps_of(rows)
+        if as_json:
+            said = [
+                {
+                    "model": model,
+                    "epoch": epoch or None,
+                    "steps": number,
+                    "gap": mean,
+                    "sd": None if math.isnan(sd) else sd,
+                }
+                for (model, epoch), by_steps in gaps.items()
+                for number, (mean, sd) in by_steps.items()
+            ]
+            terminal.write_json({"written": str(output), "gaps_per_cent": said})
+            return
+        table = Table(title="gap to the strongest attack's loss, per cent", box=SIMPLE_HEAD, title_justify="left")
+        for heading in ("model", "epoch", *(f"pgd:{number}" for number in sorted(numbers))):
+            table.add_column(heading, justify="left" if heading == "model" else "right")
+        for (model, epoch), by_steps in gaps.items():
+            cells = [f"{mean:.3f}" + ("" if math.isnan(sd) else f" ± {sd:.3f}") for mean, sd in by_steps.values()]
+            table.add_row(model, str(epoch), *cells)
+        Console(file=terminal.out).print(table)
+        terminal.out.write(f"written: {output}\n")
+
+
+def convergence(
+    model: ModelOption = "",
+    images: ImagesOption = None,
+    threat: ThreatOption = "linf:4/255",
+    points: Annotated[int, typer.Option(min=1, help="Images, those classified correctly among them count.")] = 100,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of random starts.")] = 20,
+    steps: Annotated[int, typer.Option(min=1, help="Of the one long run.")] = 500,
+    name: NameOption = None,
+    weights: WeightsOption = None,
+    preprocessing: PreprocessingOption = None,
+    device: DeviceOption = "auto",
+    batch_size: BatchOption = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The table to write.")] = Path("convergence.csv"),
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """The loss along one long PGD run with steps of a quarter of the radius, from many random starts.
+
+    Example:
+
+      brainscore-submission attack convergence --model 991 --images val/ --points 100 --seeds 20
+    """
+    asked = asked_of(model, images, name, weights, preprocessing, device, batch_size)
+    with front_end() as terminal:
+        import numpy as np
+
+        from ..attacks.threats import parse_threat
+        from ..robustness.blocks import forget, image_by_image
+        from ..robustness.grid import CURVE_STEPS, loss_curves
+
+        within = parse_threat(threat)
+        require_writable(output, "--output")
+        opened, classifier, shown = open_all(terminal, asked, images, points)
+        stated = state_cost(terminal, opened, classifier, shown, [(f"pgd:{steps}", within.norm)], seeds)
+        if dry_run:
+            write_plan(terminal, stated, as_json)
+            return
+        facts = [opened.fingerprint, shown.fingerprint, str(within), steps, opened.batch_size]
+        folder = output.parent / f".{output.name}.unfinished"
+        key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+        curves = []
+        with progress_bar(terminal) as advance:
+            for seed in range(seeds):
+                seen = image_by_image(
+                    shown, loss_curves(classifier, within, steps, seed), size=opened.batch_size,
+                    unfinished=folder / f"{key}-{seed}",
+                    progress=lambda done, total, seed=seed: advance(f"seed {seed}", done, total),
+                )  # fmt: skip
+                curves.append(seen["curve"][seen["correct"]])
+        kept = [number for number in CURVE_STEPS if number <= steps]
+        if not len(curves[0]):
+            raise UserError(f"none of {len(shown)} images is classified correctly: there is no attack to follow.")
+        by_seed = np.stack(curves).mean(1)[:, kept]  # (seeds, steps kept): mean over images
+        out = io.StringIO(newline="")
+        csv.writer(out, lineterminator="\n").writerows(
+            [("seed", *kept), *((seed, *losses) for seed, losses in enumerate(by_seed.tolist()))]
+        )
+        write_whole(output, out.getvalue().encode(), "--output")
+        forget(folder)
+        rows = [
+            {
+                "step": number,
+                "loss": float(column.mean()),
+                "lowest": float(column.min()),
+                "highest": float(column.max()),
+            }
+            for number, column in zip(kept, by_seed.T, strict=True)
+        ]
+        if as_json:
+            terminal.write_json({"written": str(output), "images": len(curves[0]), "seeds": seeds, "losses": rows})
+            return
+        for row in rows:
+            terminal.out.write(
+                f"step {row['step']:4}: loss {row['loss']:.4f}, seeds {row['lowest']:.4f} to {row['highest']:.4f}\n"
+            )
+        terminal.out.write(f"{len(curves[0])} images classified correctly, {seeds} seeds; written: {output}\n")
+
+
+def semantics(
+    model: ModelOption = "",
+    images: ImagesOption = None,
+    judges: Annotated[str, typer.Option(help="Other models, with commas between: timm:convnext_base,991.")] = "",
+    judge_list: Annotated[Path | None, typer.Option(help="Or a TOML list of them, as for effectiveness.")] = None,
+    threat: ThreatOption = "linf:4/255",
+    name: NameOption = None,
+    weights: WeightsOption = None,
+    sample: SampleOption = None,
+    preprocessing: PreprocessingOption = None,
+    device: DeviceOption = "auto",
+    batch_size: BatchOption = None,
+    seed: SeedOption = 0,
+    results: ResultsOption = Path("results"),
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Draw each perturbation (PGD-100, negated) as a picture, and let other models say what they see in it.
+
+    Example:
+
+      brainscore-submission attack semantics --model 991 --images val/ --judges timm:convnext_base,timm:resnet50
+    """
+    asked = asked_of(model, images, name, weights, preprocessing, device, batch_size)
+    with front_end() as terminal:
+        from ..attacks.threats import parse_threat
+        from ..models.opening import open_model
+        from ..robustness.checkpoints import Checkpoint, read_checkpoints, require_different
+        from ..robustness.perceived import STEPS, measure_semantics
+        from ..robustness.recording import RecordBook
+
+        within = parse_threat(threat)
+        listed = [Checkpoint(one) for one in words_of(judges)] + (read_checkpoints(judge_list) if judge_list else [])
+        require_different(listed)
+        if not listed:
+            raise UserError("give the models that judge, for example --judges timm:convnext_base.")
+        opened_judges = {}
+        with downloading(terminal) as progress:  # before long work: a judge may lack its weights
+            for one in listed:
+                opened_judges[one.name or one.source] = open_model(
+                    one.source, name=one.name, weights=one.weights, device=device, batch_size=batch_size,
+                    progress=progress, areas=(),
+                )  # fmt: skip
+        opened, classifier, shown = open_all(terminal, asked, images, sample)
+        stated = state_cost(terminal, opened, classifier, shown, [(f"pgd:{STEPS}", within.norm)])
+        if dry_run:
+            write_plan(terminal, stated, as_json)
+            return
+        book = RecordBook(opened, shown, results, command=asked.command)
+        with progress_bar(terminal) as advance:
+            found = measure_semantics(book, classifier, within, opened_judges, seed, advance)
+        show(terminal, opened, shown, found, results, as_json)
+
+
+def whole_numbers(text: str, option: str, least: int) -> list[int]:
+    """Different whole numbers with commas between, as typed.
+
+    >>> whole_numbers("1, 10,200", "--steps", 1)
+    [1, 10, 200]
+    """
+    words = words_of(text)
+    wrong = next((word for word in words if not word.isdigit() or int(word) < least), None)
+    if wrong is not None or not words or len(set(words)) != len(words):
+        raise UserError(f"{option}: '{text}' is no list of different whole numbers from {least} on, such as 1,2,10.")
+    return [int(word) for word in words]

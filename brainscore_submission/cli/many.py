@@ -1,0 +1,228 @@
+"""Models on a suite, one after the other or on a cluster: what fails is collected, and the others go on."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import errno
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from ..asked import Asked
+from ..plugin.errors import UserError
+from .front_end import Terminal
+from .progress import downloading, watching
+
+if TYPE_CHECKING:
+    from ..models.model import Model
+    from ..scoring.plan import Plan
+    from ..scoring.records import Record
+    from ..scoring.score import ScoreOptions
+    from ..scoring.suites import Suite
+
+logger = logging.getLogger(__name__)
+
+SEARCH = "search"  # instead of layers: those that a layer search on the same suite finds
+_ONE_MODEL = threading.Lock()  # a worker with several threads scores one model at a time
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A model on what it could be scored on."""
+
+    model: Model
+    suite: Suite
+    records: list[Record]
+
+    def summary(self) -> dict[str, Any]:
+        """As `scoring.display.summary`."""
+        from ..scoring.display import summary
+
+        return summary(self.model, self.suite, self.records)
+
+
+@dataclass
+class Outcome:
+    """What came of several models: a summary of each (`scoring.display.summary`), or why there is none."""
+
+    summaries: list[dict[str, Any]] = field(default_factory=list)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def collecting(self, asked: Asked) -> Iterator[None]:
+        """Keep what fails in here as this model's, and go on; on a full disk nothing can go on."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  (a network is somebody's code: whatever it raises is its own failure)
+            if _is_full_disk(error):
+                raise
+            logger.info("failed: %s", asked.called, exc_info=error)
+            self.failures[asked.called] = (
+                str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+            )
+
+
+def _is_full_disk(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def score_one(
+    asked: Asked, suite: Suite, options: ScoreOptions, progress: Callable[[int, int], None] | None = None
+) -> Scored:
+    """Open a model, search its layers where that is asked for, and score it.
+
+    Parameters
+    ----------
+    options : without cache and budget, which depend on the device
+    progress : of a download
+
+    Raises
+    ------
+    UserError
+    """
+    from ..scoring.score import readable, score_suite
+
+    searches = asked.layers == SEARCH
+    opened = replace(asked, layers=None) if searches else asked
+    model = opened.open_model(() if searches else tuple(suite.areas), progress)
+    options = with_room(options, opened, model)
+    if searches:
+        model = _with_searched_layers(model, suite, opened, options)
+    suite = readable(suite, model)
+    return Scored(model, suite, score_suite(model, suite, options))
+
+
+def with_room(options: ScoreOptions, asked: Asked, model: Model) -> ScoreOptions:
+    """The options with what this machine has room for."""
+    budget = asked.budget(model.device)
+    return replace(options, cache=budget.scratch, budget=budget, command=asked.command)
+
+
+def _with_searched_layers(model: Model, suite: Suite, asked: Asked, options: ScoreOptions) -> Model:
+    from ..layer_search.search import SearchOptions, search_layers
+
+    how = SearchOptions(
+        results=options.results, budget=options.budget, asked=asked, command=asked.command, watcher=options.watcher
+    )
+    found = search_layers(model, suite, how)
+    name = f"searched on {suite.name} {datetime.date.today().isoformat()}"
+    name += f" ({', '.join(found.marks)})" if found.marks else ""
+    return replace(model, layers={area: choice.layer for area, choice in found.choices.items()}, layer_map=name)
+
+
+def plan_many(
+    each: Sequence[Asked], suite: Suite, options: ScoreOptions, terminal: Terminal
+) -> tuple[list[Plan], list[Asked], Outcome]:
+    """What each model will take, which of them can be opened, and why the others cannot.
+
+    Weights that are not on this machine are not fetched for it: time and disk depend on the architecture alone.
+    """
+    from ..scoring.score import Watcher
+
+    plans, ready, outcome, names = [], [], Outcome(), {}
+    silent = replace(options, watcher=Watcher())
+    with watching(terminal) as watcher:
+        for number, asked in enumerate(each, 1):
+            watcher.stage("planning")
+            watcher.recorded(number, len(each))
+            with outcome.collecting(asked):
+                name, plan = _plan(asked, suite, silent)
+                if name in names:
+                    raise UserError(f"it would be called '{name}', as {names[name]} is: give one of them another name.")
+                names[name] = asked.called
+                plans += [plan] if plan else []
+                ready.append(asked)
+    return plans, ready, outcome
+
+
+def _plan(asked: Asked, suite: Suite, options: ScoreOptions) -> tuple[str, Plan | None]:
+    """What a model will be called, and what it will take; None where its layers have to be searched first."""
+    from ..models.opening import describe
+    from ..plugin.checkpoint import UNTRAINED
+    from ..plugin.fetching import is_present
+    from ..scoring.plan import plan_scoring
+    from ..scoring.score import readable
+
+    card = describe(asked.model)
+    fetches = asked.weights is None and bool(card.weights.sources) and not is_present(card)
+    stand_in = replace(asked, weights=UNTRAINED, name=asked.name or card.identifier) if fetches else asked
+    searches = asked.layers == SEARCH
+    model = replace(stand_in, layers=None if searches else asked.layers).open_model(
+        () if searches else tuple(suite.areas)
+    )
+    if searches:
+        return model.name, None
+    note = "weights to be fetched first" if fetches else ""
+    return model.name, plan_scoring(model, readable(suite, model), with_room(options, asked, model), note)
+
+
+def score_many(
+    each: Sequence[Asked], suite: Suite, options: ScoreOptions, terminal: Terminal, outcome: Outcome
+) -> None:
+    """Score models one after the other on this machine.
+
+    Raises
+    ------
+    UserError
+        The disk is full.
+    """
+    with downloading(terminal) as progress, watching(terminal, of_many=True) as watcher:
+        for number, asked in enumerate(each, 1):
+            words = f"{number} of {len(each)}, {asked.called}"
+            told = replace(watcher, stage=lambda text, words=words: watcher.stage(f"{words}: {text}"))
+            told.stage("opening")
+            with outcome.collecting(asked):
+                outcome.summaries.append(score_one(asked, suite, replace(options, watcher=told), progress).summary())
+
+
+def score_on_cluster(
+    scheduler: str, each: Sequence[Asked], options: ScoreOptions, terminal: Terminal, outcome: Outcome
+) -> None:
+    """Score models on the workers of a dask scheduler, one task a model; one whose worker dies is done by another.
+
+    Records go to the results folder as each worker sees it, which has to be the same one.
+
+    Raises
+    ------
+    UserError
+        No scheduler answers, or dask.distributed is not installed.
+    """
+    from ..layer_search.cluster import connect
+
+    with connect(scheduler) as client, watching(terminal) as watcher:
+        from distributed import as_completed
+
+        watcher.stage(f"{len(each)} models on {len(client.nthreads())} workers")
+        tasks = {client.submit(score_on_worker, asked, options, pure=False): asked for asked in each}
+        for number, future in enumerate(as_completed(tasks), 1):
+            asked = tasks[future]
+            with outcome.collecting(asked):
+                summary, failure = future.result()
+                if failure:
+                    raise UserError(failure)
+                outcome.summaries.append(summary)
+            watcher.stage(f"{number} of {len(each)} models done, {asked.called} the last")
+
+
+def score_on_worker(asked: Asked, options: ScoreOptions) -> tuple[dict[str, Any] | None, str | None]:
+    """One task: the summary of a model, or why there is none, so that no worker tries in vain again."""
+    with _ONE_MODEL:
+        outcome = Outcome()
+        with outcome.collecting(asked):
+            outcome.summaries.append(score_one(asked, _suite(asked.suite_alone()), options).summary())
+        return next(iter(outcome.summaries), None), next(iter(outcome.failures.values()), None)
+
+
+@lru_cache(maxsize=1)
+def _suite(asked: Asked) -> Suite:
+    from ..scoring.suites import loaded_once
+
+    return loaded_once(asked.open_suite())

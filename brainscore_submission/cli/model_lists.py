@@ -1,0 +1,91 @@
+"""Several models to be scored alike: named one by one on the command line, or in a TOML file.
+
+    [[models]]
+    model = "timm:resnet18"                  # as after --model
+    name = "resnet18, fine-tuned"            # what records and tables call it; may be left away, as all below
+    weights = "best.pth"                     # a file, "untrained", "untrained:7"
+    layers = {V1 = "layer1", IT = "layer4"}  # or "V1=layer1,IT=layer4", or "search"
+    layer_map = "paper"
+    preprocessing = "crop224"
+
+Files are found from the folder of the TOML file. What an entry leaves away is taken from the command line.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..asked import Asked
+from ..plugin.errors import UserError, suggest
+
+KEYS = ("model", "name", "weights", "layers", "layer_map", "preprocessing")
+FILES = (".pt", ".pth", ".tar", ".bin", ".ckpt", ".safetensors", ".py", ".toml", ".json")
+
+
+def asked_of_each(models: Sequence[str], list_file: Path | None, common: Asked) -> list[Asked]:
+    """What is asked of each model.
+
+    Parameters
+    ----------
+    models : as typed after each --model
+    list_file : of --models
+    common : what is asked of all of them
+
+    Raises
+    ------
+    UserError
+        The file cannot be used, one name is given to several models, or a model stands twice.
+    """
+    entries = [{"model": one} for one in models] + (_entries(list_file) if list_file else [])
+    if common.name and len(entries) > 1:
+        raise UserError(
+            f"--name calls one model, and {len(entries)} are given. Name each in a file: --models models.toml"
+        )
+    each = [replace(common, **entry) for entry in entries]
+    names = [one.name for one in each if one.name]
+    for twice in ({name for name in names if names.count(name) > 1}, {one for one in each if each.count(one) > 1}):
+        if twice:
+            first = next(iter(twice))
+            what = f"'{first}'" if isinstance(first, str) else f"'{first.model}' with the same weights"
+            raise UserError(f"{what} stands twice among the models: their records would lie in one place.")
+    return each
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a TOML file: {error}.") from error
+    models = content.pop("models", [])
+    if content or not isinstance(models, list) or not models:
+        found = f"found {', '.join(content)}" if content else "found none"
+        raise UserError(f'{path}: expected tables [[models]], each with model = "…"; {found}.')
+    return [_entry(one, f"{path}, model {number}", path.parent) for number, one in enumerate(models, 1)]
+
+
+def _entry(entry: Any, where: str, folder: Path) -> dict[str, Any]:
+    entry = dict(entry)
+    unknown = [key for key in entry if key not in KEYS]
+    if unknown:
+        raise UserError(f"{where}: unknown key '{unknown[0]}'.{suggest(unknown[0], KEYS)}")
+    if isinstance(entry.get("layers"), dict):
+        entry["layers"] = ",".join(f"{area}={layer}" for area, layer in entry["layers"].items())
+    entry = {key: str(value) if key == "model" else value for key, value in entry.items()}  # 991 may stand as a number
+    wrong = [key for key, value in entry.items() if not isinstance(value, str) or not value.strip()]
+    if wrong or "model" not in entry:
+        raise UserError(f'{where}: {wrong[0] if wrong else "model"} must be text, such as model = "timm:resnet18".')
+    return {
+        key: _found_from(folder, value) if key in ("model", "weights", "layer_map") else value
+        for key, value in entry.items()
+    }
+
+
+def _found_from(folder: Path, value: str) -> str:
+    is_file = value.endswith(FILES) and ":" not in value
+    return str(folder / value) if is_file else value

@@ -1,0 +1,161 @@
+"""A user's own Python file as a model. It is run only where a user names it, `--model my_net.py`, never from results.
+
+import torch
+from torch import nn
+
+def load() -> nn.Module:                       # required: the network, with its weights
+    network = nn.Sequential(nn.Conv2d(3, 64, 7, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(7), nn.Flatten())
+    network.load_state_dict(torch.load("my_net.pt", weights_only=True))
+    return network
+
+preprocessing = {"resize_px": 256, "crop_px": 224}  # required: as [preprocessing] of a card, or "crop224"
+layers = {"V1": "0", "V4": "1", "IT": "2"}          # may be left away, as all below; --layers goes over it
+visual_degrees, training, untrained = 8, "on faces", False
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..plugin.areas import AREAS_AND_BEHAVIOR
+from ..plugin.card import Card, Preprocessing, Weights, read_preprocessing
+from ..plugin.checkpoint import GIVEN, Loaded, fill, is_untrained, origin_facts, read_checkpoint, seeded
+from ..plugin.errors import UserError, suggest
+from ..plugin.files import file_sha256, hash_file
+from ..plugin.timm_card import identifier_of
+
+MAY_HOLD = ("load", "preprocessing", "layers", "visual_degrees", "training", "untrained")
+
+
+def python_card(typed: str) -> Card:
+    """Describe the model of a file: its network is built once, to see how many classes it tells apart.
+
+    Raises
+    ------
+    UserError
+        there is no such file, it fails, or it lacks what it must hold
+    """
+    path = Path(typed)
+    module = _run(path)
+    preprocessing = _preprocessing(module, path)
+    return Card(
+        identifier=identifier_of(path.stem) if path.stem[0].isalpha() else f"model_{identifier_of(path.stem)}",
+        architecture=f"{path.name} {file_sha256(path)}",  # whatever changes the file may change an activation
+        weights=Weights(file=str(path)),
+        preprocessing=preprocessing,
+        title=path.name,
+        training=getattr(module, "training", ""),
+        num_classes=_n_classes(_network(module, path), preprocessing.input_px, path),
+        visual_degrees=getattr(module, "visual_degrees", 8),
+    )
+
+
+def python_layers(typed: str) -> dict[str, str]:
+    """Area -> layer, as the file states them."""
+    layers = getattr(_run(Path(typed)), "layers", {})
+    unknown = [area for area in layers if area not in AREAS_AND_BEHAVIOR]
+    if unknown:
+        raise UserError(f"{typed}: unknown area '{unknown[0]}' in layers.{suggest(unknown[0], AREAS_AND_BEHAVIOR)}")
+    return dict(layers)
+
+
+def load_python(card: Card, weights: str | Path | None = None, ema: bool = True, progress: object = None) -> Loaded:
+    """The file's network; `weights`, if given, over its own, strictly."""
+    path = Path(card.weights.file)
+    if is_untrained(weights):
+        raise UserError(
+            f"{path}: its load() says what weights there are. Write `untrained = True` where they are random."
+        )
+    module = _run(path)
+    network = _network(module, path)
+    if weights is None:
+        untrained = bool(getattr(module, "untrained", False))
+        facts = origin_facts(str(path), sha256=_hash(network), untrained=untrained, seed=0 if untrained else None)
+        return Loaded(network, facts)
+    held = read_checkpoint(weights, ema)
+    notes = fill(network, held.tensors, f"{weights} does not fit the network of {path}")
+    sha1, sha256 = hash_file(weights)
+    note = "; ".join([f"{GIVEN}, over those of {path}", *held.notes, *notes])
+    return Loaded(network, origin_facts(str(weights), sha1=sha1, sha256=sha256, note=note))
+
+
+def _run(path: Path) -> ModuleType:
+    if not path.is_file():
+        near = [file.name for file in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        raise UserError(f"{path}: no such Python file.{suggest(path.name, near)}")
+    spec = importlib.util.spec_from_file_location(f"model_file_{identifier_of(path.stem)}", path)
+    module = importlib.util.module_from_spec(spec)
+    with _beside(path), _as_user_errors(path):
+        spec.loader.exec_module(module)
+    if not isinstance(getattr(module, "load", None), Callable):
+        raise UserError(
+            f"{path} holds no function load() that returns the network. It may hold: {', '.join(MAY_HOLD)}."
+        )
+    return module
+
+
+def _network(module: ModuleType, path: Path) -> nn.Module:
+    with seeded(0), _beside(path), _as_user_errors(path):
+        network = module.load()
+    if not isinstance(network, nn.Module):
+        raise UserError(f"{path}: load() returned a {type(network).__name__}, and must return a torch.nn.Module.")
+    return network.eval().cpu()
+
+
+def _preprocessing(module: ModuleType, path: Path) -> Preprocessing:
+    given: Any = getattr(module, "preprocessing", None)
+    if given is None:
+        raise UserError(f'{path} states no preprocessing. Write: preprocessing = {{"resize_px": 256, "crop_px": 224}}')
+    if isinstance(given, Mapping):
+        # A card's triples are lists, because it is TOML.
+        given = {key: list(value) if isinstance(value, tuple) else value for key, value in given.items()}
+        given = {"name": path.name, **given}
+    return read_preprocessing(given, f"{path} preprocessing")
+
+
+def _n_classes(network: nn.Module, input_px: int, path: Path) -> int:
+    with torch.no_grad(), _as_user_errors(path):
+        output = network(torch.zeros(1, 3, input_px, input_px))
+    return output.shape[1] if isinstance(output, torch.Tensor) and output.ndim == 2 else 0
+
+
+def _hash(network: nn.Module) -> str:
+    """Of all parameters and buffers, under their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim else str(tensor).encode())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[None]:
+    """Modules that lie beside the file can be imported by it, as where Python runs it."""
+    sys.path.insert(0, str(path.absolute().parent))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(path.absolute().parent))
+
+
+@contextlib.contextmanager
+def _as_user_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # a user's own code may raise anything
+        trace, line = error.__traceback__, "?"
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == str(path):
+                line = str(trace.tb_lineno)
+            trace = trace.tb_next
+        raise UserError(f"{path}, line {line}: {type(error).__name__}: {error}") from error
