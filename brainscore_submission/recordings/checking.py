@@ -148,7 +148,7 @@ def _about_repetitions(recordings: Recordings, area: str, found: Ceiling | None)
         return [
             Finding(
                 "warning",
-                f"{area}: no ceiling, because there are {short}. Scores will be raw correlations, and marked.",
+                f"{area}: no ceiling: {short}. Scores will be raw correlations, and marked.",
                 advice + "neuroids.csv, or save the repetitions as third axis.",
             )
         ]

@@ -46,18 +46,15 @@ def settle_labels(found: Responses, images: dict[str, Image], ordered: list[str]
     naming = _naming(vectors, heads, images, ordered)
     if naming:
         ids, used = naming
-    length = None if ids is None else len(ids)
+    if "time_bin" not in (axes or ()):
+        _refuse_telling_apart(vectors, heads, values.shape, ids)
     axis = _stimulus_axis(values.shape, axes, ids, used)
-    if axis is not None and len(set(ids)) < length:
+    if axis is not None and len(set(ids)) < len(ids):
         values, axes, ids, more = _stacked(values, axes, axis, ids, vectors, heads)
         used |= more
-    neuroids, more = _neuroids(vectors, heads, values.shape, length)
-    used |= more
-    bins = found.time_bins_ms
-    if all(field in heads for field in TIMES):
-        starts, ends = (vectors[heads[field]].astype(float) for field in TIMES)
-        bins, used = tuple(zip(starts.tolist(), ends.tolist(), strict=True)), used | {heads[field] for field in TIMES}
-    _refuse_telling_apart(vectors, heads)
+    neuroids, more = _neuroids(vectors, heads, values.shape)
+    bins, times = _time_bins(vectors, heads)
+    used |= more | times
     unused = [name for name in found.beside if name not in used]
     note = [Finding("note", f"beside the responses, not used: {few(named(unused), 8)}.")] if unused else []
     return dataclasses.replace(
@@ -66,7 +63,7 @@ def settle_labels(found: Responses, images: dict[str, Image], ordered: list[str]
         axes=axes if axes != manifest.axes else found.axes,
         stimulus_ids=None if ids is None else tuple(ids),
         neuroids=neuroids,
-        time_bins_ms=bins,
+        time_bins_ms=bins or found.time_bins_ms,
         beside={},
         findings=(*found.findings, *note),
     )
@@ -84,7 +81,7 @@ def _texts(vector: np.ndarray) -> list[str]:
     """
     if vector.dtype.kind == "S":
         vector = np.char.decode(vector, "utf-8", "replace")
-    if vector.dtype.kind == "f" and (np.isfinite(vector) & (vector == np.floor(vector))).all():
+    if vector.dtype.kind == "f" and ((np.abs(vector) < 2**53) & (vector == np.floor(vector))).all():
         vector = vector.astype(np.int64)
     return [str(name).strip() for name in vector]
 
@@ -133,7 +130,7 @@ def _by_number(name: str, vector: np.ndarray, images: dict[str, Image], ordered:
 
 def _stimulus_axis(shape, axes, ids, used) -> int | None:
     """The axis that the names belong to; None without names."""
-    if ids is None:
+    if ids is None or axes and len(axes) != len(shape):  # the latter is refused where the axes are found
         return None
     fitting = [axes.index("stimulus")] if axes else [index for index, side in enumerate(shape) if side == len(ids)]
     if not fitting or shape[fitting[0]] != len(ids):
@@ -163,7 +160,7 @@ def _stacked(values, axes, axis, ids, vectors, heads):
     return stacked, ("neuroid", "stimulus", "repetition", *(["time_bin"] * (len(rest) > 1))), list(ids), used
 
 
-def _neuroids(vectors, heads, shape, n_stimuli) -> tuple[pd.DataFrame | None, set[str]]:
+def _neuroids(vectors, heads, shape) -> tuple[pd.DataFrame | None, set[str]]:
     """Names, areas and animals of the neuroids, as far as vectors as long as one axis say so."""
     names = {field: heads[field] for field in OF_NEUROIDS if field in heads}
     lengths = {len(vectors[name]) for name in names.values()}
@@ -175,12 +172,29 @@ def _neuroids(vectors, heads, shape, n_stimuli) -> tuple[pd.DataFrame | None, se
     return table, set(names.values())
 
 
-def _refuse_telling_apart(vectors, heads) -> None:
+def _time_bins(vectors, heads) -> tuple[tuple[tuple[float, float], ...] | None, set[str]]:
+    """The bins, where two vectors of numbers say when they start and end."""
+    names = [heads[field] for field in TIMES if field in heads]
+    edges = [vectors[name] for name in names if vectors[name].dtype.kind in "iuf"]
+    if len(edges) != 2 or len(edges[0]) != len(edges[1]) or not (edges[0] < edges[1]).all():
+        return None, set()
+    return tuple((float(start), float(end)) for start, end in zip(*edges, strict=True)), set(names)
+
+
+def _refuse_telling_apart(vectors, heads, shape, presented) -> None:
+    """Refuse conditions, sessions and times that would pass for repetitions of one stimulus."""
     for field in TELLING_APART:
-        if field in heads and len(set(_texts(vectors[heads[field]]))) > 1:
-            values = few(named(dict.fromkeys(_texts(vectors[heads[field]]))), 3)
+        labels = _texts(vectors[heads[field]]) if field in heads else []
+        along_repetitions = len(shape) == 3 and len(labels) == shape[2] and len(labels) not in shape[:2]
+        if along_repetitions and len(set(labels)) > 1:
+            differing = True
+        elif presented is not None and len(labels) == len(presented):
+            differing = len(set(zip(presented, labels, strict=True))) > len(set(presented))
+        else:
+            differing = False
+        if differing:
             raise FolderError(
-                f"{heads[field]} tells responses apart ({values}): they are no repetitions of one another, and it is "
-                "not known how to use it.",
-                f"Keep one {heads[field]} a file, and leave the vector out.",
+                f"{heads[field]} tells responses to one stimulus apart ({few(named(dict.fromkeys(labels)), 3)}): they "
+                "are no repetitions of one another, and it is not known how to use it.",
+                f"Keep one {heads[field]} a file, or make it part of the stimulus' name.",
             )

@@ -29,6 +29,7 @@ from .responses import (
 LONG = ("stimulus", "neuroid", "response", "repetition", "area", "subject", "session", "condition")
 TIMES = ("time_bin", "time_bin_start", "time_bin_end")
 APART = ("session", "condition", "time_bin")
+NEEDED = "stimulus, neuroid, response, and perhaps repetition, area, animal, time_bin_start and _end"
 MISSING = ("", "nan", "na", "n/a", "null")
 DECIMAL_COMMA = re.compile(r"^([+-]?\d+),(\d+(?:[eE][+-]?\d+)?)$")
 WIDE_DOWN = ("stimulus", "repetition", "subject", "area", "session", "condition", *TIMES)
@@ -116,8 +117,7 @@ def _from_long(path: Path, table: pd.DataFrame, heads: dict[str, str], manifest:
     """One line a response."""
     for needed in ("stimulus", "neuroid", "response"):
         if needed not in heads:
-            wanted = "stimulus, neuroid, response, and perhaps repetition, area, animal, time_bin_start and _end"
-            raise lacking(path.name, table.columns, needed, wanted)
+            raise lacking(path.name, table.columns, needed, NEEDED)
     if table.columns.duplicated().any():
         raise FolderError(f"{path.name}: two columns have one name.", "Name every column once.")
     cells = pd.DataFrame({field: table[name] for field, name in heads.items()})
@@ -210,6 +210,8 @@ def _from_neuroids_down(path: Path, table: pd.DataFrame, manifest: Manifest) -> 
     for kind in ("session", "condition"):
         if kind in neuroids and names.duplicated().any():
             raise _refused_column(path, heads[kind], neuroids[kind])
+    if names.duplicated().any() and table.shape[1] < 10:  # rather one line a response, under other heads
+        raise lacking(path.name, table.columns, "stimulus", NEEDED)
     refuse_repeated(path.name, names)
     values = cells_to_numbers(path, table.loc[:, ~labels])
     values, stimuli = stack_repetitions(values, tuple(table.columns[~labels]), None, path.name)

@@ -147,8 +147,25 @@ def test_a_vector_of_conditions_is_refused(lab_folder, responses, names):
     (lab_folder / "responses.npy").unlink()
     shown = {"stimulus_id": names * 2, "condition": ["attend"] * 40 + ["ignore"] * 40}
     np.savez(lab_folder / "responses.npz", responses=responses[:, :, :2].reshape(6, 80), **shown)
-    with pytest.raises(FolderError, match=r"condition tells responses apart \(attend, ignore\)"):
+    with pytest.raises(FolderError, match=r"condition tells responses to one stimulus apart \(attend, ignore\)"):
         read_recordings(lab_folder)
+    along = {"stimulus_id": names, "condition": ["attend", "ignore"]}
+    np.savez(lab_folder / "responses.npz", responses=responses[:, :, :2], **along)
+    with pytest.raises(FolderError, match=r"condition tells responses to one stimulus apart"):
+        read_recordings(lab_folder)
+    of_stimuli = {"stimulus_id": names, "condition": ["grey", "colour"] * 20, "session": list("aabbcc")}
+    np.savez(lab_folder / "responses.npz", responses=responses, **of_stimuli)
+    np.testing.assert_array_equal(read_recordings(lab_folder).responses, responses)
+
+
+def test_time_bins_beside_an_array_are_used(lab_folder, responses, write_toml):
+    (lab_folder / "responses.npy").unlink()
+    values = np.stack([np.zeros_like(responses), responses], axis=3)
+    bins = {"time_bin_start": [0, 70], "time_bin_end": [70, 170]}
+    np.savez(lab_folder / "responses.npz", responses=values, **bins)
+    axes = ["neuroid", "stimulus", "repetition", "time_bin"]
+    recordings = read_recordings(write_toml(lab_folder, axes=axes))  # time_window_ms = [70, 170]
+    np.testing.assert_array_equal(recordings.responses, responses)
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
