@@ -20,6 +20,7 @@ from typing import Any
 
 from scipy.io.matlab import MatReadError
 
+from ..words import size_in_words
 from .findings import FolderError
 
 MOST_TEXT = 2_000_000_000  # bytes of a table; more belongs into an array
@@ -95,9 +96,9 @@ def require_file(path: Path) -> None:
         raise FolderError(f"{path.name} is no file.", "Put the file itself there.")
     if not os.access(path, os.R_OK):
         raise FolderError(f"{path.name} may not be read by you.", f"Give yourself the right: chmod u+r {path}")
-    if status.st_size > 100 * GROWTH and status.st_blocks * 512 < status.st_size // 100:
+    if status.st_size > GROWTH / 2 and status.st_blocks * 512 < status.st_size // 100:
         raise FolderError(
-            f"{path.name} claims {status.st_size / 1e12:.1f} TB and holds next to nothing.", "Copy the file anew."
+            f"{path.name} claims {size_in_words(status.st_size)} and holds next to nothing.", "Copy the file anew."
         )
 
 
@@ -109,11 +110,13 @@ def read_text(path: Path, most: int = MOST_TEXT) -> str:
     FolderError, UnicodeDecodeError, OSError, EOFError
     """
     require_file(path)
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    packed = path.suffix == ".gz"
+    most = min(most, GROWTH // 4 + 20 * path.stat().st_size) if packed else most
+    with gzip.open(path) if packed else path.open("rb") as file:
         content = file.read(most + 1)
     if len(content) > most:
         raise FolderError(
-            f"{path.name} holds more than {most // 1_000_000} MB of text.",
+            f"{path.name} holds more than {size_in_words(most)} of text.",
             'Save an array instead: np.save("responses.npy", array)',
         )
     return content.decode("utf-8-sig")

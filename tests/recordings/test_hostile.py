@@ -1,5 +1,6 @@
 """Any bytes, and anything in a file's place, are read or refused in words, in time and within memory."""
 
+import gzip
 import shutil
 import zipfile
 
@@ -216,3 +217,24 @@ def test_an_announced_array_is_not_made_room_for(shape, folder):
     header += " " * (-len(header) - 11 % 64) + "\n"
     path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(96))
     assert require_read_or_refused(lambda: read_recordings(folder), shape) is not None
+
+
+def test_what_unpacks_without_end_is_refused(folder):
+    with gzip.open(folder / "responses.csv.gz", "wb", compresslevel=1) as file:
+        for _ in range(4):
+            file.write(bytes(100_000_000))
+    assert "holds more than" in str(require_read_or_refused(lambda: read_recordings(folder)))
+    (folder / "responses.csv.gz").unlink()
+    with (folder / "responses.csv").open("wb") as file:
+        file.truncate(5_000_000_000)
+    assert "holds next to nothing" in str(require_read_or_refused(lambda: read_recordings(folder)))
+
+
+def test_a_member_that_grows_is_refused(folder):
+    with zipfile.ZipFile(folder / "responses.npz", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        with archive.open("responses.npy", "w", force_zip64=True) as member:
+            shape = {"descr": "<f8", "fortran_order": False, "shape": (12, 10**7, 2)}
+            np.lib.format.write_array_header_1_0(member, shape)
+            for _ in range(24):
+                member.write(bytes(80_000_000))
+    assert "unpacks to 2 GB" in str(require_read_or_refused(lambda: read_recordings(folder)))
