@@ -23,8 +23,10 @@ from ..models.model import Model
 from ..plugin.errors import UserError
 from ..plugin.files import write_whole
 from ..plugin.hooks import LOGITS
+from ..scoring.ceilings import ceilings_kept
 from ..scoring.fast_metrics import Job
 from ..scoring.measured import score_job
+from ..scoring.placement import placed_safely
 from ..scoring.recorded_model import Recorded, RecordedActivations, nothing_kept
 from ..scoring.records import Predictivity, Record, set_aside_older
 from ..scoring.score import asked_by, describe_record
@@ -139,7 +141,7 @@ def requests_of(job: Job, model: Model, layer: str) -> list[Request]:
     if job.form != "features":
         return asked_by(job, model, recorded)
     candidate = model.commit(RecordedActivations(model.cache_identifier, job.form, recorded))
-    with nothing_kept(), warnings.catch_warnings(action="ignore"):  # of a readout fitted to noise
+    with nothing_kept(), placed_safely(), warnings.catch_warnings(action="ignore"):  # of a readout fitted to noise
         job.benchmark(candidate)
     return asked
 
@@ -157,13 +159,15 @@ class LayerScorer:
     suite : Suite that the benchmark belongs to
     job : Job, the benchmark made ready for its engine
     command : the command line, for the records
+    cache : folder where ceilings are kept
     """
 
-    def __init__(self, model: Model, suite: Suite, job: Job, command: str | None = None):
+    def __init__(self, model: Model, suite: Suite, job: Job, command: str | None = None, cache: Path | None = None):
         self.job = job
         self._model = model
         self._suite = suite
         self._command = command
+        self._cache = cache
         self._envelopes: dict[str, dict[str, Any]] = {}
 
     def fingerprint(self, layer: str, sketch: Sketch | None) -> str:
@@ -209,7 +213,8 @@ class LayerScorer:
         else:  # of full rank
             of_noise = np.cov(_noise(shown, 2 * len(shown.hashes)))
             recording = Recording(grams={(candidate.layer, shown.hashes): of_noise})
-        _ = getattr(self.job.benchmark, "ceiling", None)
+        with ceilings_kept(self._cache):
+            _ = getattr(self.job.benchmark, "ceiling", None)
         with nothing_kept(), warnings.catch_warnings(action="ignore"):
             return self._score(candidate, recording, None, shown.stimuli).record.seconds["scoring"]
 
@@ -225,7 +230,7 @@ class LayerScorer:
         }
         job = dataclasses.replace(self.job, engine=self._engine(sketch))
         record, sidecar = score_job(
-            job, model.commit(activations), envelope, candidate.n_features, n_resamples=N_RESAMPLES
+            job, model.commit(activations), envelope, candidate.n_features, cache=self._cache, n_resamples=N_RESAMPLES
         )
         r = None if sidecar is None else sidecar.r
         return LayerScore(record, candidate.depth, candidate.kinds, candidate.shape, sketch is None, r)

@@ -75,8 +75,8 @@ class Workbench:
     watcher: Watcher = field(default_factory=Watcher)
 
     def __post_init__(self):
-        cache = self.budget.scratch if self.budget else None
-        self.recorder = self.model.recorder(cache, self.budget, self.watcher.recorded)
+        self._cache = self.budget.scratch if self.budget else None
+        self.recorder = self.model.recorder(self._cache, self.budget, self.watcher.recorded)
         self._scorers: dict[str, LayerScorer] = {}
         self._requests: dict[str, list[Request]] = {}
         self._sources: dict[tuple[Sketch | None, bool], GramSource] = {}
@@ -106,7 +106,7 @@ class Workbench:
             self.watcher.stage(f"loading {benchmark}")
             loaded = load(benchmark, self.suite)
             job = make_job(benchmark, self.suite.leaves[benchmark], loaded, "gram", self.model.device)
-            self._scorers[benchmark] = LayerScorer(self.model, self.suite, job, self.command)
+            self._scorers[benchmark] = LayerScorer(self.model, self.suite, job, self.command, self._cache)
         return self._scorers[benchmark]
 
     def accessible(self, benchmarks: Sequence[str]) -> tuple[list[str], dict[str, str]]:

@@ -7,16 +7,18 @@ import hashlib
 import random
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..plugin.errors import UserError
 from . import uncertainty
+from .ceilings import ceilings_kept
 from .consistency import array_ceilings
 from .fast_metrics import Job
 from .formulas import FORMULAS, OF_2022_BY_CLASS, UNCEILED, UNKNOWN, Found, by_class, ceiled, read_score
+from .placement import placed_safely
 from .records import Predictivity, Record
 from .registry import known_benchmarks
 from .sidecar import Sidecar
@@ -43,6 +45,7 @@ def score_job(
     envelope: dict[str, Any],
     n_features: int | None = None,
     seconds: dict[str, float] | None = None,
+    cache: Path | None = None,
     **resampling: Any,
 ) -> tuple[Record, Sidecar | None]:
     """Run a benchmark on a committed model: its record, and the numbers of its neuroids where it keeps them.
@@ -54,10 +57,15 @@ def score_job(
     envelope : of the record, as `describe_record` gives it
     n_features : of the layer
     seconds : spent before
+    cache : folder where ceilings are kept
     **resampling : options of `uncertainty.raw_resamples`
     """
     started = time.perf_counter()
-    with _seeded(job.identifier), nullcontext() if job.reference else array_ceilings():
+    with contextlib.ExitStack() as run:
+        for context in (_seeded(job.identifier), placed_safely(), ceilings_kept(None if job.reference else cache)):
+            run.enter_context(context)
+        if not job.reference:
+            run.enter_context(array_ceilings())
         score = job.benchmark(candidate)
     sidecar = _sidecar(score, job)
     numbers = _numbers(score, job)

@@ -24,6 +24,7 @@ from ..engine.images import CONSTANT, ONES, ZEROS, Recording, Request, Stimulus,
 from ..engine.similarity import products_surrogate, rdm_surrogate
 from ..plugin.errors import UserError
 from ..plugin.hooks import LOGITS
+from .placement import placed_safely
 
 logger = logging.getLogger(__name__)
 
@@ -206,7 +207,7 @@ def rehearse(
     NeedsVariance
     """
     listening = _Listening(form, recorded, calls)
-    with nothing_kept(), warnings.catch_warnings(action="ignore"):  # of a readout fitted to noise
+    with nothing_kept(), placed_safely(), warnings.catch_warnings(action="ignore"):  # of a readout fitted to noise
         try:
             benchmark(commit(listening))
         except (_Rehearsed, NeedsVariance) as signal:

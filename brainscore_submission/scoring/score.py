@@ -301,7 +301,7 @@ def _score_jobs(jobs: list[Job], model: Model, suite: Suite, options: ScoreOptio
         n_features = recorded.recording.n_features.get(envelope["layer"])
         seconds = {"recording": recording_seconds}
         try:
-            record, sidecar = score_job(job, candidate, envelope, n_features, seconds)
+            record, sidecar = score_job(job, candidate, envelope, n_features, seconds, options.cache)
         except Exception as error:
             # A run over many benchmarks survives each of them; alone, what is the user's to mend is said as ever.
             if len(jobs) == 1 and isinstance(error, UserError):
