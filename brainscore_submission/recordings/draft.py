@@ -11,7 +11,7 @@ import numpy as np
 from ..plugin.files import write_whole
 from ..words import few
 from .damage import reading_folder
-from .findings import FolderError
+from .findings import FolderError, shown
 from .formats import READERS, suffix_of
 from .heads import FIELDS, find_heads
 from .images import PLACES, SUFFIXES
@@ -67,6 +67,7 @@ def write_draft(folder: str | Path) -> Draft:
     if found is None or len(found.neuroids):
         missing += ["time_window_ms"] * (found is None or found.time_window_ms == _ANY_WINDOW)
         missing += ["area"] * (found is None or found.areas == (_ANY_AREA,))
+    guesses = [shown(sentence) for sentence in guesses]
     text = _text(settings, guesses, missing, problem)
     write_whole(path, text.encode())
     return Draft(path, text, tuple(guesses), tuple(missing), problem)
