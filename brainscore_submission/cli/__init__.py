@@ -1,7 +1,10 @@
-"""The command line: `brainscore-submission evaluate|models|benchmarks|search|package|check|weights|recordings|attack`.
+"""The command line, `brainscore-submission`: evaluate, search, predict, attack, package, check and what lies around.
 
 `evaluate.py` at the top of the repository calls the same `evaluate`.
 """
+
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
@@ -10,20 +13,32 @@ from .benchmarks import BENCHMARKS_HELP, benchmarks
 from .evaluate import EVALUATE_HELP, evaluate, list_all
 from .front_end import run
 from .packaging import check, package, weights
+from .predict import PREDICT_HELP, predict
 from .recordings import recordings_app
 from .search import SEARCH_HELP, search_command
 
 __all__ = ["EVALUATE_HELP", "app", "evaluate", "main", "run"]
 
 app = typer.Typer(
-    help="Put a vision model to the brain's test: evaluate, search, package, check.",
     no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback()
+def _about(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    """Put a vision model to the brain's test: evaluate, search, predict, package, check."""
+    if version:
+        typer.echo(metadata.version("brainscore-submission"))
+        raise typer.Exit
+
+
 app.command(help=EVALUATE_HELP)(evaluate)
 app.command(help=BENCHMARKS_HELP)(benchmarks)
 app.command(help=SEARCH_HELP)(search_command())
+app.command(help=PREDICT_HELP)(predict)
 app.command("models")(list_all)
 for _command in (package, check, weights):
     app.command()(_command)

@@ -17,7 +17,7 @@ from brainscore_vision.model_helpers.activations.pytorch import disable_activati
 from ..engine.budget import Budget
 from ..engine.images import Request, Stimulus
 from ..models.model import Model
-from ..plugin.areas import AREAS_AND_BEHAVIOR, BEHAVIOR
+from ..plugin.areas import AREAS, AREAS_AND_BEHAVIOR, BEHAVIOR
 from ..plugin.errors import UserError, suggest
 from ..plugin.files import require_writable_folder
 from ..plugin.hooks import LOGITS
@@ -130,7 +130,8 @@ def layer_of(identifier: str, area: str, model: Model) -> str | None:
 
 def readable(suite: Suite, model: Model) -> Suite:
     """The suite without what reads behaviour, for a model without a layer for it."""
-    return suite.without([leaf for leaf, area in suite.leaves.items() if layer_of(leaf, area, model) is None])
+    unread = (leaf for leaf, area in suite.leaves.items() if area not in AREAS and layer_of(leaf, area, model) is None)
+    return suite.without(set(unread))
 
 
 def record_fingerprint(model: Model, suite: Suite, area: str, engine: str, layer: str | None = None) -> str:
@@ -302,6 +303,8 @@ def _score_jobs(jobs: list[Job], model: Model, suite: Suite, options: ScoreOptio
         seconds = {"recording": recording_seconds}
         try:
             record, sidecar = score_job(job, candidate, envelope, n_features, seconds, options.cache)
+            if recorder.unsteady:
+                record = record.model_copy(update={"notes": (*record.notes, recorder.unsteady)})
         except Exception as error:
             # A run over many benchmarks survives each of them; alone, what is the user's to mend is said as ever.
             if len(jobs) == 1 and isinstance(error, UserError):
