@@ -22,8 +22,11 @@ import numpy as np
 import typer
 from PIL import Image
 
+from brainscore_submission.asked import Asked
+from brainscore_submission.cli.attacking import open_asked
 from brainscore_submission.cli.front_end import Terminal, front_end, run
-from brainscore_submission.cli.progress import downloading, progress_bar
+from brainscore_submission.cli.model_lists import asked_of_each
+from brainscore_submission.cli.progress import progress_bar
 from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.plugin.files import require_writable_folder, write_whole
@@ -36,7 +39,6 @@ if TYPE_CHECKING:  # heavy: they wait until something is opened
     from brainscore_submission.attacks.classifier import Classifier
     from brainscore_submission.labelled_images.images import LabelledImages
     from brainscore_submission.models.model import Model
-    from brainscore_submission.robustness.checkpoints import Checkpoint
 
 HELP = """
 Move photos until networks see the target, and draw a panel: a row a photo, a column a network, in the order of their
@@ -100,25 +102,24 @@ def main(
     if not images or not (model or models):
         raise typer.BadParameter("give --model (or --models) and --images.")
     with front_end() as terminal:
-        from brainscore_submission.robustness.checkpoints import Checkpoint, read_checkpoints, require_different
-
         if weights not in (None, "untrained") and len(model or ()) > 1:
             raise UserError("one --weights for several models: list them in a file, --models checkpoints.toml.")
-        listed = [Checkpoint(source, weights=weights) for source in model or ()]
-        listed += read_checkpoints(models) if models else []
-        require_different(listed)
+        common = Asked("", weights=weights, device=device, batch_size=batch_size)
+        listed = asked_of_each(model or (), models, common)
+        missing = next((path for path in images if not path.exists()), None)
+        if missing:  # before any weights are fetched
+            raise UserError(f"there is no {missing}. Give photos, or a folder of them.")
         require_writable_folder(output, "--output")
         aim = Aim(target, eps, steps, step)
         averages = brain_averages(results) if results else {}
-        opened = [open_one(terminal, one, images, aim, device, batch_size) for one in listed]
+        opened = [open_one(terminal, one, images, aim) for one in listed]
         seconds = sum(one.seconds for one in opened)
         terminal.console.print(f"about {duration_in_words(seconds)} in all", highlight=False)
         if dry_run:
             if as_json:
                 terminal.write_json({"dry_run": {"models": len(opened), "seconds": round(seconds, 1)}})
             return
-        columns = [attacked(terminal, one, aim, output, averages) for one in opened]
-        columns.sort(key=lambda column: (column.average is None, column.average or 0.0))
+        columns = in_order([attacked(terminal, one, aim, output, averages) for one in opened])
         paths = write_all(columns, output, aim)
         rows = summary(columns)
         if as_json:
@@ -151,26 +152,14 @@ class Opened(NamedTuple):
     seconds: float
 
 
-def open_one(
-    terminal: Terminal, one: Checkpoint, images: Sequence[Path], aim: Aim, device: str, batch_size: int | None
-) -> Opened:
+def open_one(terminal: Terminal, asked: Asked, images: Sequence[Path], aim: Aim) -> Opened:
     """Open a model and say what the attack on it will cost; one batch is timed for it."""
     from brainscore_submission.labelled_images.classes import class_index
-    from brainscore_submission.models.opening import open_model
     from brainscore_submission.robustness.classifiers import classifier_of
     from brainscore_submission.robustness.cost import pace
     from brainscore_submission.robustness.targeted import read_photos
 
-    with downloading(terminal) as progress:
-        model = open_model(
-            one.source,
-            name=one.name,
-            weights=one.weights,
-            device=device,
-            batch_size=batch_size,
-            progress=progress,
-            areas=(),
-        )
+    model = open_asked(terminal, asked)
     target = class_index(aim.target, model.card.num_classes)
     photos, classifier = read_photos(images, model.card.preprocessing), classifier_of(model)
     terminal.warn(photos.notes)
@@ -219,6 +208,11 @@ def brain_averages(results: Path) -> dict[str, float]:
         if None not in scores:
             means.setdefault(profile.model, float(np.mean(scores)))
     return means
+
+
+def in_order(columns: Sequence[Column]) -> list[Column]:
+    """By rising brain score; those without one last."""
+    return sorted(columns, key=lambda column: (column.average is None, column.average or 0.0))
 
 
 def summary(columns: Sequence[Column]) -> list[dict]:
@@ -329,19 +323,19 @@ def picture(axes, pixels: np.ndarray, title: str) -> None:
     axes.set_title(title, loc="left")
 
 
-def as_png(figure: Figure) -> bytes:
+def as_png(figure: Figure, dpi: int = 200) -> bytes:
     """A figure as PNG."""
     from . import figures
 
     buffer = io.BytesIO()
     with figures.style():
-        figure.savefig(buffer, format="png", metadata={"Software": None})
+        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
 
 
 def as_gif(film: Sequence[Figure]) -> bytes:
     """Figures one after the other, the last one longest."""
-    pictures = [Image.open(io.BytesIO(as_png(figure))).convert("RGB") for figure in film]
+    pictures = [Image.open(io.BytesIO(as_png(figure, dpi=80))).convert("RGB") for figure in film]
     pictures = [one.resize(pictures[0].size).quantize(128) for one in pictures]
     buffer = io.BytesIO()
     pictures[0].save(

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from .checking.registration import name_problem
 from .plugin.areas import AREAS, BEHAVIOR
@@ -20,6 +21,14 @@ from .plugin.files import hash_file, require_writable, whole_file
 
 PLUGIN = Path(__file__).parent / "plugin"
 UNTRAINED = "untrained"
+HOW_TO_UPLOAD = (
+    "Upload them: `brainscore-submission weights … -o w.pt`, then w.pt on brain-score.org (profile, large files).\n"
+    "Then give --weights w.pt --weights-location s3:<bucket>/<key>@<version>, as that page shows it."
+)
+# Hosts that the server cannot reach, or where it would meet itself.
+PRIVATE_HOST = re.compile(
+    r"^(localhost|127\.[\d.]+|0\.0\.0\.0|10\.[\d.]+|192\.168\.[\d.]+|172\.(1[6-9]|2\d|3[01])\.[\d.]+|\[.*|[^.]+|.*\.(local|lan|internal))$"
+)
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)
 CARD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 LOCATION_FORM = "s3:<bucket>/<key>@<version>, or an https address"
@@ -163,17 +172,23 @@ def _weights(card: Card, location: Source | None, given: str | Path | None) -> W
     """The packed card's weights: one file, known by its hash, at the places the server can reach."""
     _demand_trained(card, given)
     sources = (location,) if location else card.weights.sources
-    if not sources:
+    reached = tuple(source for source in sources if not _is_private(source))
+    if not reached:
+        why = f"{sources[0]} can be reached from here only" if sources else "it names none"
         raise UserError(
-            f"model '{card.name}' names no place its weights can be fetched from, so the server would have none. "
-            "Upload them on the site and give --weights-location."
+            f"model '{card.name}' has no place the server can fetch its weights from ({why}).\n{HOW_TO_UPLOAD}"
         )
     if given is not None:
-        return _given_weights(card, location, Path(given))
+        return replace(_given_weights(card, location, Path(given)), sources=reached)
     if card.weights.sha1 is None and card.weights.sha256 is None:
-        return _pinned(card, sources)
+        return replace(_pinned(card, sources), sources=reached)
     file = _file_name(location) if location else card.weights.file
-    return replace(card.weights, file=file, sources=sources)
+    return replace(card.weights, file=file, sources=reached)
+
+
+def _is_private(source: Source) -> bool:
+    host = urlsplit(source.url or "").hostname if source.kind == "url" else None
+    return host is not None and PRIVATE_HOST.match(host) is not None
 
 
 def _given_weights(card: Card, location: Source | None, path: Path) -> Weights:
@@ -184,10 +199,12 @@ def _given_weights(card: Card, location: Source | None, path: Path) -> Weights:
     stated = {kind: getattr(card.weights, kind) for kind in found}
     same = all(stated[kind] in (None, found[kind]) for kind in found)
     if location is None:
+        if not any(stated.values()):  # what its sources hold is known by fetching it alone
+            same = _fetched_hashes(card) == found
         if not same:
             raise UserError(
                 f"{path} is not the file the card of '{card.name}' names, and the server would fetch that one. "
-                "Upload yours on the site and give --weights-location."
+                f"{HOW_TO_UPLOAD}"
             )
         return replace(card.weights, **found)
     kept_layout = card.weights.layout if same and any(stated.values()) else layout
@@ -196,15 +213,19 @@ def _given_weights(card: Card, location: Source | None, path: Path) -> Weights:
 
 def _pinned(card: Card, sources: tuple[Source, ...]) -> Weights:
     """A card without hash: fetch the file once, so that the server can verify that it gets the same."""
-    from .plugin.fetching import fetch_file
-
     if sources != card.weights.sources:
         raise UserError(
             f"the card of '{card.name}' states no hash, so the file at --weights-location cannot be verified. "
             "Give the same file with --weights as well."
         )
+    return replace(card.weights, **_fetched_hashes(card))
+
+
+def _fetched_hashes(card: Card) -> dict[str, str]:
+    from .plugin.fetching import fetch_file
+
     file = fetch_file(card)
-    return replace(card.weights, sha1=file.sha1, sha256=file.sha256)
+    return {"sha1": file.sha1, "sha256": file.sha256}
 
 
 def _file_name(location: Source) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from .plugin.errors import UserError
@@ -99,3 +100,17 @@ def few_quoted(names: Iterable[str], limit: int = 3) -> str:
     "'a', 'b', 'c' and 1 more"
     """
     return few([repr(name) for name in names], limit)
+
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]P^_X][^\x07\x1b]*(?:\x07|\x1b\\)?|[ -/]*[0-~])")
+# Controls but for line end and tab, and what turns the direction of writing.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str) -> str:
+    """Text of others without what a terminal would obey: escape sequences, control characters, turned directions.
+
+    >>> printable("\\x1b[2J\\x1b]0;title\\x07all is \\x1b[32mwell\\r\\n")
+    'all is well\\n'
+    """
+    return _CONTROLS.sub("", _ESCAPES.sub("", text))

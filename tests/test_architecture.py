@@ -24,8 +24,12 @@ WITHOUT_BRAINSCORE = {
     "models": ...,
     "labelled_images": (),
     "attacks": ...,
+    "robustness": (  # all but `recording`, which writes records
+        "accuracy", "alignment", "blocks", "classifiers", "clickme", "cost", "effectiveness", "grid",
+        "perceived", "semantics", "smallest", "targeted", "tfrecord", "tolerance",
+    ),
     "training": ...,
-}
+}  # fmt: skip
 
 
 def short(path):

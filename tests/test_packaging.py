@@ -100,17 +100,19 @@ def test_a_package_passes_brainscores_own_tests(card, checkpoint, tmp_path, monk
 
 
 def test_a_package_whose_weights_are_out_of_reach_is_not_refused_and_not_proven(card, tmp_path, monkeypatch):
-    """Its own code says so in its own process; what would need the model is not tried."""
+    """Where it cannot be fetched here, what would need the model is not tried."""
     monkeypatch.setenv("BRAINSCORE_SUBMISSION_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("BRAINSCORE_SUBMISSION_MIRROR", "http://127.0.0.1:9")  # nobody listens there
-    offline = replace(card, weights=replace(card.weights, sources=(Source("url", url="http://127.0.0.1:9/tiny.pt"),)))
+    offline = replace(
+        card, weights=replace(card.weights, sources=(Source("url", url="http://weights.invalid/tiny.pt"),))
+    )
     verdict = check(package(offline, LAYERS, NAME, tmp_path), timeout=600)
     assert not verdict.failures and not verdict.passed
     (loads,) = [finding for finding in verdict.unchecked if finding.rule == "loads"]
     assert "could not be fetched here (http://127.0.0.1:9/tiny.pt: no connection" in loads.message
     assert not [finding for finding in verdict.findings if finding.rule.startswith(("area-", "generic-", "own-"))]
     (step,) = verdict.next_steps
-    assert step.startswith("NOT PROVEN: the model was not loaded")
+    assert step.startswith("NOT PROVEN") and "not through a fault of the zip" in step
 
 
 def test_the_package_holds_one_card_one_map_and_the_plugin_verbatim(card, tmp_path):
@@ -260,11 +262,43 @@ def test_long_names_are_wrapped_and_never_cut(capsys, monkeypatch):
     verdict = Verdict("a.zip", "abc", ("mine",), (Finding("loads", "unchecked", f"s3://bucket/{name}"),))
     monkeypatch.setattr("brainscore_submission.checking.check", lambda *args, **options: verdict)
     monkeypatch.setenv("COLUMNS", "60")
-    with pytest.raises(UserError, match=r"a\.zip is not proven: the model could not be loaded here"):
+    with pytest.raises(UserError, match=r"a\.zip is not proven: the model could not be tried here"):
         command_line.check(Path("a.zip"))
     shown = capsys.readouterr().out
     assert "…" not in shown
     assert name in re.sub(r"[\s│]", "", shown)
+
+
+def test_failures_come_first_then_advice_and_what_holds_is_counted(capsys, monkeypatch):
+    statuses = ("ok", "unchecked", "advice", "failed", "ok", "advice", "ok")
+    findings = tuple(Finding(f"rule-{i}", status, f"what {i}\x1b[2J") for i, status in enumerate(statuses))
+    monkeypatch.setattr(
+        "brainscore_submission.checking.check", lambda *args, **options: Verdict("a.zip", "abc", ("mine",), findings)
+    )
+    for show_all, order in ((False, [3, 2, 5, 1]), (True, [3, 2, 5, 1, 0, 4, 6])):
+        with pytest.raises(UserError, match="1 rule"):
+            command_line.check(Path("a.zip"), show_all=show_all)
+        shown = capsys.readouterr().out
+        assert [int(number) for number in re.findall(r"rule-(\d)", shown)] == order
+        assert ("3 rules hold (--all lists them)" in shown) != show_all
+        assert "\x1b" not in shown
+
+
+def test_after_package_the_five_steps_to_the_leaderboard_are_shown(packed_by_command, capsys):
+    packed_by_command("991", "one.zip")
+    shown = " ".join(capsys.readouterr().err.split())
+    assert re.findall(r"(\d)\. [A-Z]", shown) == list("12345")
+    for step in (
+        "check --full one.zip",
+        "large-file upload",
+        "upload the zip",
+        "public pull request",
+        "'mine' is merged",
+    ):
+        assert step in shown
+    packed_by_command("991", "one.zip", as_json=True)
+    (packed,) = json.loads(capsys.readouterr().out)["packages"]
+    assert len(packed["next_steps"]) == 5
 
 
 # --- weights ---
@@ -300,8 +334,35 @@ def test_a_location_alone_keeps_the_hash_of_the_card(card, tmp_path):
 
 def test_other_weights_than_the_cards_need_a_location(card, tmp_path):
     torch.save({"state_dict": {"a": torch.zeros(1)}}, tmp_path / "other.pt")
-    with pytest.raises(UserError, match="not the file the card .* names.*--weights-location"):
+    with pytest.raises(UserError, match=r"(?s)not the file the card .* names.*Upload them.*--weights-location"):
         package(card, LAYERS, NAME, tmp_path, weights=tmp_path / "other.pt")
+
+
+def test_own_weights_are_not_packed_under_the_address_of_others(card, checkpoint, tmp_path, monkeypatch):
+    """A card that states no hash (such as timm's) says nothing of what lies at its address: that is fetched to see."""
+    monkeypatch.setenv("BRAINSCORE_SUBMISSION_MIRROR", str(checkpoint.parent))
+    unverified = replace(card, weights=replace(card.weights, sha1=None))
+    torch.save({"state_dict": {"a": torch.zeros(1)}}, tmp_path / "own.pt")
+    with pytest.raises(UserError, match=r"(?s)own.pt is not the file.*Upload them.*--weights-location") as refused:
+        package(unverified, LAYERS, NAME, tmp_path, weights=tmp_path / "own.pt")
+    assert len(str(refused.value).splitlines()) <= 3
+    assert not list(tmp_path.glob("*.zip"))
+    same = packed_card(package(unverified, LAYERS, NAME, tmp_path, weights=checkpoint))["weights"]
+    assert same["sha256"] == sha(checkpoint, "sha256")
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost:8000", "127.0.0.1", "192.168.1.7", "10.0.0.1", "172.20.1.1", "my_pc", "nas.local"]
+)
+def test_an_address_that_only_this_network_reaches_is_none_for_the_server(host, card, tmp_path):
+    here = Source("url", url=f"http://{host}/w.pt")
+    with pytest.raises(UserError, match=r"(?s)reached from here only.*Upload them.*--weights-location") as refused:
+        package(replace(card, weights=replace(card.weights, sources=(here,))), LAYERS, NAME, tmp_path)
+    assert len(str(refused.value).splitlines()) <= 3
+    public = Source("url", url="https://172.32.0.1/w.pt")
+    both = replace(card, weights=replace(card.weights, sources=(here, public)))
+    (source,) = packed_card(package(both, LAYERS, NAME, tmp_path))["weights"]["sources"]
+    assert source["url"] == public.url
 
 
 def test_a_card_without_hash_is_pinned_to_the_file_it_fetches(card, checkpoint, tmp_path, monkeypatch):
@@ -323,7 +384,9 @@ def test_untrained_weights_are_never_packed_or_exported(card, tmp_path):
     with pytest.raises(UserError, match="untrained"):
         export_weights(card, "untrained", tmp_path / "w.pt")
     without_source = replace(card, weights=replace(card.weights, sources=()))
-    with pytest.raises(UserError, match="no place its weights can be fetched from"):
+    with pytest.raises(
+        UserError, match=r"(?s)no place the server can fetch its weights from \(it names none\).*Upload them"
+    ):
         package(without_source, LAYERS, NAME, tmp_path)
     assert list(tmp_path.glob("*.zip")) == []
 

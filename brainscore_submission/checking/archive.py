@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from ..words import few_quoted
-from .verdict import Finding, Problem, Rules, any_failed, apply, failed
+from .verdict import Finding, Problem, Rules, advice, any_failed, apply, failed
 
 ZIP_BYTES = 50_000_000  # the site's limit for an upload
 MEMBERS = 1_000
@@ -270,11 +270,15 @@ def _odd_names(archive: Archive) -> Iterator[Problem]:
 
 
 def _duplicates(archive: Archive) -> Iterator[Problem]:
-    counts = Counter(name.removesuffix("/").casefold() for name in archive.names)
-    twice = [name for name, count in counts.items() if count > 1]
+    names = [name.removesuffix("/") for name in archive.names]
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    alike = [name for name, count in Counter(name.casefold() for name in names).items() if count > 1]
     if twice:
-        message = f"{few_quoted(twice)} is in the zip more than once (upper and lower case count as the same)"
+        message = f"{few_quoted(twice)} is in the zip more than once"
         yield failed(message, "Build the zip anew instead of adding to an old one.")
+    elif alike:
+        message = f"{few_quoted(alike)} is in the zip more than once but for upper and lower case"
+        yield advice(message, "Rename one: not every file system can hold both.")
 
 
 def _file_as_folder(archive: Archive) -> Iterator[Problem]:
@@ -296,14 +300,14 @@ def _folder_with_data(archive: Archive) -> Iterator[Problem]:
 def _nested(archive: Archive) -> Iterator[Problem]:
     names = [name for name in archive.files if name.lower().endswith(NESTED)]
     if names:
-        yield failed(f"{few_quoted(names)} is an archive within the zip", "Put the files themselves into the zip.")
+        yield advice(f"{few_quoted(names)} is an archive within the zip", "Put the files themselves into the zip.")
 
 
 def _weights(archive: Archive) -> Iterator[Problem]:
     names = [name for name in archive.files if name.lower().endswith(WEIGHTS)]
     if names:
         remedy = "Upload weights on the site's large-file page and let the plugin fetch and verify them."
-        yield failed(f"{few_quoted(names)} looks like weights or data; they do not belong into the zip", remedy)
+        yield advice(f"{few_quoted(names)} looks like weights or data; they do not belong into the zip", remedy)
 
 
 ARCHIVE_RULES: Rules = {
@@ -333,7 +337,7 @@ def _disguised(archive: Archive) -> Iterator[Problem]:
         kinds = [kind for magic, kind in ARCHIVE_MAGIC.items() if data.startswith(magic)]
         if kinds:
             remedy = "Put the files themselves into the zip; weights go through the large-file upload."
-            yield failed(f"{name!r} is a {kinds[0]} archive under another name", remedy)
+            yield advice(f"{name!r} is a {kinds[0]} archive under another name", remedy)
 
 
 CONTENT_RULES: Rules = {"disguised-archive": ("no archive under another name", _disguised)}

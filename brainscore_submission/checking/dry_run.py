@@ -16,6 +16,31 @@ def own_scores_of(plugin_folder: Path) -> Callable[[Path, str], Mapping[str, flo
     return evaluate_scores if ours else None
 
 
+def weights_of(plugin_folder: Path, identifier: str, progress: Callable[[str], None]) -> dict[str, Path]:
+    """The checkpoint of a plugin made by this project, fetched and verified here; nothing of another's.
+
+    So the plugin need not fetch it, which it could not behind the wall.
+
+    Returns
+    -------
+    its name -> where it lies
+
+    Raises
+    ------
+    UserError
+        it cannot be fetched: what each source answered
+    """
+    card_file = plugin_folder / "cards" / f"{identifier}.toml"
+    if own_scores_of(plugin_folder) is None or not card_file.is_file():
+        return {}
+    from ..plugin.card import load_card
+    from ..plugin.fetching import fetch
+
+    card = load_card(card_file)
+    progress(f"fetching {card.weights.file}")
+    return {card.weights.file: fetch(card)}
+
+
 def evaluate_scores(plugin_folder: Path, identifier: str) -> dict[str, float]:
     """Score the model of a plugin made by this project with this project's installed code.
 

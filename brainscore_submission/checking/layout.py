@@ -37,6 +37,19 @@ class Plugin:
         return f"{self.root}/models/{self.folder}"
 
 
+def format_of_2022(archive: Archive) -> bool:
+    """Whether this is a submission as the competition of 2022 took it: a package ``models`` with a setup.py."""
+    inside = {name.partition("/")[2] for name in archive.files}
+    return "setup.py" in inside and bool(inside & {"models/base_models.py", "models/brain_models.py"})
+
+
+FORMAT_OF_2022 = failed(
+    "this is a submission of the 2022 format (setup.py beside models/base_models.py or brain_models.py)",
+    "The site takes one plugin a model since: root/models/<name>/ with __init__.py (model_registry['<name>'] = lambda: "
+    "…), model.py, test.py and requirements.txt; weights go through its large-file upload.",
+)
+
+
 def the_plugin(archive: Archive) -> Plugin:
     """The plugin of an archive that passed `LAYOUT_RULES`."""
     root = roots(archive)[0]

@@ -1,6 +1,7 @@
 """Under which name the plugin registers: what brain-score.org's upload code and Brain-Score's scan read.
 
-Both read the text of ``__init__.py``, not the running code, so the registration has to be one literal line.
+Both read the text of ``__init__.py``, not the running code, so the registration has to be one literal line. The upload
+code reads single quotes only, Brain-Score either.
 """
 
 import ast
@@ -25,8 +26,12 @@ TAKEN = ("custom_model_cv_18_dagger_408", "cv_18_dagger_408_pretrained", "resnet
 
 
 def identifiers(plugin: Plugin) -> list[str]:
-    """Every identifier the upload code reads in ``__init__.py``, in order, repeats included."""
-    return UPLOAD_PATTERN.findall(_init_text(plugin))
+    """Every identifier registered in ``__init__.py``, in order, repeats included.
+
+    As the upload code reads it; failing that, what stands in double quotes, which Brain-Score's own loader reads.
+    """
+    text = _init_text(plugin)
+    return UPLOAD_PATTERN.findall(text) or DOUBLE_QUOTED.findall(text)
 
 
 @cache
@@ -65,11 +70,7 @@ def _init_text(plugin: Plugin) -> str:
 
 def _one_identifier(plugin: Plugin) -> Iterator[Problem]:
     found = identifiers(plugin)
-    doubled = DOUBLE_QUOTED.findall(_init_text(plugin))
-    if not found and doubled:
-        message = f"{doubled[0]!r} is registered in double quotes, which the upload code does not read"
-        yield failed(message, f"Write model_registry['{doubled[0]}'] in single quotes.")
-    elif not found:
+    if not found:
         yield failed("__init__.py registers no identifier that the upload code can read", f"Write one line: {LINE}")
     elif len(set(found)) > 1:
         message = f"{len(set(found))} identifiers in one zip: {few_quoted(dict.fromkeys(found))}"
@@ -77,6 +78,15 @@ def _one_identifier(plugin: Plugin) -> Iterator[Problem]:
     elif len(found) > 1:
         message = f"__init__.py names model_registry['{found[0]}'] {len(found)} times (comments count)"
         yield failed(message, "Name it once, in the line that registers it.")
+    elif _in_double_quotes(plugin) and name_problem(found[0]) is None:  # else "identifier-name" says both
+        message = (
+            f"{found[0]!r} is registered in double quotes: Brain-Score reads them, the site's upload code does not"
+        )
+        yield advice(message, f"Write model_registry['{found[0]}'] in single quotes.")
+
+
+def _in_double_quotes(plugin: Plugin) -> bool:
+    return not UPLOAD_PATTERN.search(_init_text(plugin))
 
 
 def _literal(plugin: Plugin) -> Iterator[Problem]:
@@ -90,7 +100,7 @@ def _literal(plugin: Plugin) -> Iterator[Problem]:
     assigned = [node for node in body if isinstance(node, ast.Assign) and _registers(node.targets[0])]
     if not assigned:
         message = f"model_registry['{found[0]}'] is not assigned by a plain line of __init__.py"
-        yield failed(message, f"Write one line that stands alone, not indented: {LINE}")
+        yield advice(message, f"Write one line that stands alone, not indented: {LINE}")
         return
     if not isinstance(assigned[0].value, ast.Lambda):
         message = "the registered value is no lambda: Brain-Score's metadata scan will miss the model"
@@ -114,7 +124,10 @@ def _identifier_name(plugin: Plugin) -> Iterator[Problem]:
     for name in dict.fromkeys(identifiers(plugin)):
         problem = name_problem(name)
         if problem:
-            yield failed(f"identifier {problem[0]}", problem[1])
+            # The upload code refuses a hyphen and what is taken; and the name is that of Brain-Score's layer map file.
+            kind = failed if set("-/\\") & set(name) or name in taken_names() else advice
+            doubled = ", and stands in double quotes, which it does not read" if _in_double_quotes(plugin) else ""
+            yield kind(f"identifier {problem[0]}{doubled}", problem[1] + (" In single quotes." if doubled else ""))
 
 
 def _folder_name(plugin: Plugin) -> Iterator[Problem]:
@@ -130,15 +143,18 @@ def _folder_name(plugin: Plugin) -> Iterator[Problem]:
 
 
 def _layer_map(plugin: Plugin) -> Iterator[Problem]:
-    """Without a map the server chooses the layers; a map that is there must be one it can read."""
+    """Without a map that it can read, Brain-Score takes what the code passes, or chooses the layers itself."""
     found = identifiers(plugin)
     maps = [name for name in plugin.files if name.startswith("region_layer_map/") and name.endswith(".json")]
     wanted = f"region_layer_map/{found[0] if found else '<identifier>'}.json"
+    in_code = any(b"region_layer_map=" in data for name, data in plugin.files.items() if name.endswith(".py"))
+    if not maps and in_code:
+        return  # passed to ModelCommitment, which then looks for no file
     if not maps:
         message = "no layer map in the plugin: the server will choose the layers of the brain areas itself"
         yield advice(message, f'Add {wanted}: {{"V1": "<layer>", "V2": …, "V4": …, "IT": …}}')
     elif wanted not in maps:
-        yield failed(f"the layer map {few_quoted(maps)} is not found under that name", f"Call it {wanted}.")
+        yield advice(f"the layer map {few_quoted(maps)} is not found under that name", f"Call it {wanted}.")
     else:
         yield from _map_problems(wanted, plugin.files[wanted])
 
@@ -147,14 +163,14 @@ def _map_problems(name: str, data: bytes) -> Iterator[Problem]:
     try:
         layers = json.loads(data)
     except ValueError as error:  # also a wrong encoding
-        yield failed(f"{name} is not JSON: {error}", "Write it with json.dump.")
+        yield advice(f"{name} is not JSON: {error}", "Write it with json.dump.")
         return
     if not isinstance(layers, dict) or not all(isinstance(layer, str) for layer in layers.values()):
-        yield failed(f"{name} does not map areas to layer names", '{"V1": "<layer>", …}')
+        yield advice(f"{name} does not map areas to layer names", '{"V1": "<layer>", …}')
         return
     missing = [area for area in AREAS if area not in layers]
     if missing:
-        yield failed(f"{name} has no layer for {', '.join(missing)}", f"Name a layer for each of {', '.join(AREAS)}.")
+        yield advice(f"{name} has no layer for {', '.join(missing)}", f"Name a layer for each of {', '.join(AREAS)}.")
 
 
 REGISTRATION_RULES: Rules = {

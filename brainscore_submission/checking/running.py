@@ -1,48 +1,127 @@
-"""What the plugin does when Brain-Score's own code loads and tests it, in a fresh process.
+"""What the plugin does when Brain-Score's own code loads and tests it, in fresh processes.
 
-Each function runs one process in a `Sandbox` and turns how it ended into findings.
+A `Trial` has two sandboxes: one for the plugin, one for the judge that asks it. Each function runs one stage of it and
+turns how it ended into findings.
 """
 
+import hashlib
+import hmac
 import json
+import math
+import os
 import re
+import stat
+import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..plugin.areas import AREAS
-from ..words import few_quoted
+from ..plugin.files import writing_to
+from ..words import few_quoted, printable
 from .processes import Finished
-from .sandbox import GENERIC_TESTS, Sandbox
+from .sandbox import GENERIC_TESTS, JUDGE, Sandbox
 from .verdict import Finding, any_failed
 
 NO_TESTS = 5  # pytest's exit code when it collected nothing; Brain-Score's script lets it pass
+FOREIGN_BYTES = 10_000_000  # of a report that the plugin's process writes
 LOAD_REMEDY = (
     "Load it yourself as Brain-Score does: brainscore_vision.load_model('{}'). Weights are fetched while loading: "
     "without internet access point the plugin to a local copy."
 )
 MIRROR_REMEDY = "`BRAINSCORE_SUBMISSION_MIRROR=<folder or web address> brainscore-submission check …` loads it."
-# How a package of this project says that its weights did not come, and what each source answered.
-NOT_FETCHED = re.compile(
-    r"^brainscore_vision\.models\.\S+\.errors\.UserError: cannot fetch .+ Tried:((?:\n  .+)+)", re.MULTILINE
-)
-# Answers that tell of this machine's connection or of a busy server. Any other (404, 403: sources are asked without
-# credentials, as the server will; a wrong hash) is what the server would get as well.
+# Answers of a source of weights that tell of this machine's connection or of a busy server. Any other (404, 403:
+# sources are asked without credentials, as the server will; a wrong hash) is what the server would get as well.
 NOT_REACHED = re.compile(r": (?:no connection \(|the connection broke |HF_HUB_OFFLINE |(?:407|408|429|5\d\d)\b)")
+OFFLINE_REMEDY = "Check again with a connection; where it runs behind the wall, with --network."
+# What the libraries that fetch weights, and the programs plugins call for it, say where there is no connection.
+OFFLINE = re.compile(
+    r"gaierror|name resolution|Name or service not known|Network is unreachable|No route to host|Connection refused"
+    r"|[Uu]nable to resolve host|[Cc]ould ?n.t (?:resolve host|connect to)|ConnectionError|NewConnectionError|URLError"
+    r"|Connect(?:ion)?Timeout|MaxRetryError|ProxyError|EndpointConnectionError|LocalEntryNotFoundError"
+    r"|OfflineModeIsEnabled|no connection \("
+)
+NO_MODULE = re.compile(r"No module named '([^'.]+)")
 
 
-def scan(sandbox: Sandbox, placed: Path, identifier: str, timeout: float) -> list[Finding]:
+@dataclass
+class Trial:
+    """One plugin on trial.
+
+    Parameters
+    ----------
+    sandbox : where the plugin runs
+    court : where its judge runs, always with this machine's own interpreter
+    source : the extracted plugin folder, named as the plugin; no process of the plugin can write there
+    identifier : what it registers
+    timeout : seconds for each process
+    declared : modules its requirements bring
+    """
+
+    sandbox: Sandbox
+    court: Sandbox
+    source: Path
+    identifier: str
+    timeout: float
+    declared: frozenset[str] = field(default=frozenset())
+
+    def place(self) -> Path:
+        """Lay the plugin, as in the zip, into both sandboxes: before each stage, for it may have changed itself."""
+        with writing_to(self.sandbox.folder, "TMPDIR"):
+            self.court.place(self.source)
+            return self.sandbox.place(self.source)
+
+    def judge(self, task: str, asks: bool = True, **facts: Any) -> tuple[Finished, dict[str, Any]]:
+        """Run one task of the judge, which `asks` the plugin's process or does without.
+
+        Returns
+        -------
+        how it ended, and what it reported: nothing where the report is not signed by it
+        """
+        self.place()
+        if asks:
+            facts["host"] = self.sandbox.answering(self.identifier)
+        report, key = self.court.folder / "out" / f"{task}.json", os.urandom(32)
+        given = {"report": str(report), "key": key.hex(), "folder": self.source.name, "identifier": self.identifier}
+        command = [sys.executable, str(JUDGE), task]
+        ended = self.court.run(command, self.timeout, given=json.dumps(given | facts).encode())
+        return ended, signed(report, key)
+
+
+def signed(path: Path, key: bytes) -> dict[str, Any]:
+    signature, _, text = foreign_text(path).partition("\n")
+    own = hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    return json.loads(text) if hmac.compare_digest(signature.encode(), own.encode()) else {}
+
+
+def foreign_text(path: Path) -> str:
+    """What a process of others wrote, where that is an ordinary file of ordinary size; else nothing."""
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    about = os.fstat(opened)
+    if not stat.S_ISREG(about.st_mode) or about.st_size > FOREIGN_BYTES:
+        os.close(opened)
+        return ""
+    with os.fdopen(opened, "rb") as file:
+        return file.read(FOREIGN_BYTES).decode("utf-8", errors="replace")
+
+
+def scan(trial: Trial) -> list[Finding]:
     """Let Brain-Score's parsers and its `ImportPlugin` find the plugin."""
-    ended, report = _work(sandbox, "scan", placed.name, identifier, timeout)
-    if ended.code != 0:
-        message = f"Brain-Score cannot find the plugin: {_why(ended, timeout)}"
+    ended, report = trial.judge("scan", asks=False)
+    wanted, folder = [trial.identifier], trial.source.name
+    if ended.code != 0 or "located" not in report:
+        message = f"Brain-Score cannot find the plugin: {ended.reason}"
         return [Finding("brainscore-scan", "failed", message, "Register it in one literal line of __init__.py.")]
     findings = [
-        _equal("brainscore-scan", "Brain-Score's plugin-id scan", report["plugin_ids"], [identifier]),
-        _equal("brainscore-folder", "Brain-Score's ImportPlugin", report["located"], placed.name),
-        _equal("brainscore-changes", "Brain-Score's pull-request scan", report["changed_plugins"], [placed.name]),
-        _equal("brainscore-metadata", "Brain-Score's metadata scan", report["metadata_ids"], [identifier], "advice"),
+        _equal("brainscore-scan", "Brain-Score's plugin-id scan", report["plugin_ids"], wanted),
+        _equal("brainscore-folder", "Brain-Score's ImportPlugin", report["located"], folder),
+        _equal("brainscore-changes", "Brain-Score's pull-request scan", report["changed_plugins"], [folder]),
+        _equal("brainscore-metadata", "Brain-Score's metadata scan", report["metadata_ids"], wanted, "advice"),
     ]
     if not report["automergeable"]:
         message = "the pull request would touch more than the plugin and wait for a person"
@@ -57,33 +136,50 @@ def _equal(rule: str, who: str, found: Any, wanted: Any, otherwise: str = "faile
     return Finding(rule, otherwise, f"{who} finds {found!r} instead of {wanted!r}", remedy)
 
 
-def load(sandbox: Sandbox, placed: Path, identifier: str, timeout: float) -> list[Finding]:
+def load(trial: Trial) -> list[Finding]:
     """Load the model through the registry on the CPU, and record every area it commits to."""
-    ended, report = _work(sandbox, "load", placed.name, identifier, timeout)
-    if "loaded" not in report:
-        answers = _fetching_answers(ended)
-        if answers:
-            return [_not_fetched(answers)]
-        message = f"load_model('{identifier}') fails: {_why(ended, timeout)}"
-        return [Finding("loads", "failed", message, LOAD_REMEDY.format(identifier))]
-    loaded = report["loaded"]
-    message = f"load_model('{identifier}') works without GPU and credentials ({loaded['seconds']:.1f} s)"
-    findings = [Finding("loads", "ok", message), *_names(report, identifier)]
-    if "layer_map" not in report:
-        return [*findings, _broken("layer-names", "the model breaks after loading", ended, timeout)]
+    ended, report = trial.judge("load")
+    why = _why(ended, report)
+    if "layer_map" not in report or ended.machine:
+        return [_not_loaded(trial, why, ended, report)]
+    message = f"load_model('{trial.identifier}') works without GPU and credentials ({report['seconds']:.1f} s)"
+    findings = [Finding("loads", "ok", message), *_names(report, trial.identifier)]
     if report["layer_map"] is None:
-        return [*findings, _stand_in(placed, identifier, report["layers"])]
-    return [*findings, *_areas(report, ended, timeout)]
+        return [*findings, _stand_in(trial, report["layers"])]
+    return [*findings, *_areas(report, why)]
 
 
-def _fetching_answers(ended: Finished) -> list[str]:
-    """What the sources of a checkpoint answered, where its not coming is what ended the process."""
-    said = NOT_FETCHED.search(ended.last_error)
-    return [line.strip() for line in said[1].splitlines() if line.strip()] if said else []
+def _why(ended: Finished, report: Mapping[str, Any]) -> str:
+    said = printable(report.get("error", {}).get("said", "")).strip()
+    return ended.limit or (" ".join(said.split())[:300] if said else ended.reason)
 
 
-def _not_fetched(answers: list[str]) -> Finding:
-    """Nobody knows whether a checkpoint loads that cannot be had here; a source that refuses it will do so again."""
+def _not_loaded(trial: Trial, why: str, ended: Finished, report: Mapping[str, Any]) -> Finding:
+    """Why it does not load: through a fault of its own, or for want of what this machine, unlike the server, lacks."""
+    message = f"load_model('{trial.identifier}') fails: {why}"
+    causes = " ".join(report.get("error", {}).get("causes", []))
+    missing = NO_MODULE.search(why)
+    if missing and missing[1] in trial.declared:
+        message = f"{missing[1]!r} is declared and not installed here, so the model was not loaded"
+        return Finding("loads", "unchecked", message, "Check again with --full, which installs what is declared.")
+    if ended.machine:
+        return Finding("loads", "unchecked", message, "Check again on a machine with more memory.")
+    if OFFLINE.search(causes) or OFFLINE.search(ended.output):
+        message = f"there was no connection, so the model was not loaded: {why}"
+        return Finding("loads", "unchecked", message, OFFLINE_REMEDY)
+    return Finding("loads", "failed", message, LOAD_REMEDY.format(trial.identifier))
+
+
+def not_fetched(said: str) -> Finding:
+    """Nobody knows whether a checkpoint loads that cannot be had here; a source that refuses it will do so again.
+
+    Parameters
+    ----------
+    said : the user error that says what each source answered, one a line
+    """
+    answers = [line.strip() for line in said.splitlines() if line.startswith("  ")]
+    if not answers:
+        return Finding("loads", "unchecked", said, "Check again when that is mended.")
     if any(NOT_REACHED.search(answer) for answer in answers):
         message = f"the checkpoint could not be fetched here ({'; '.join(answers)}); nothing wrong was found so far"
         return Finding("loads", "unchecked", message, MIRROR_REMEDY)
@@ -91,43 +187,50 @@ def _not_fetched(answers: list[str]) -> Finding:
     return Finding("loads", "failed", message, "Package again with the true place and file: --weights-location.")
 
 
-def _stand_in(placed: Path, identifier: str, layers: list[str] | None) -> Finding:
+def _stand_in(trial: Trial, layers: list[str]) -> Finding:
     """Put a layer map where Brain-Score looks for one, so that it tests the plugin instead of searching layers."""
     message = "which layers the areas get: the server searches them on recordings that are not here"
     if layers:
         chosen = {area: layers[index * (len(layers) - 1) // 3] for index, area in enumerate(AREAS)}
-        path = placed / "region_layer_map" / f"{identifier}.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(chosen))
+        path = trial.source / "region_layer_map" / f"{trial.identifier}.json"
+        with writing_to(trial.source, "TMPDIR"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(json.dumps(chosen))
         message += f"; the tests below run with {', '.join(dict.fromkeys(chosen.values()))}"
-    return Finding("areas", "unchecked", message, f"Ship region_layer_map/{identifier}.json to decide them yourself.")
+    return Finding("areas", "unchecked", message, f"Ship region_layer_map/{trial.identifier}.json to decide them.")
 
 
 def _names(report: dict[str, Any], identifier: str) -> list[Finding]:
     findings = []
-    registered, own = report.get("registered"), report["loaded"]["identifier"]
-    if registered is not None and registered not in ([identifier], []):
-        message = f"importing the plugin registers {few_quoted(registered)}"
+    if report["registered"] not in ([identifier], []):
+        message = f"importing the plugin registers {few_quoted(report['registered'])}"
         findings.append(Finding("registers", "failed", message, f"Register {identifier!r} only."))
-    if own != identifier:
-        message = f"the model calls itself {own!r}, and is registered as {identifier!r}"
+    if report["identifier"] != identifier:
+        message = f"the model calls itself {report['identifier']!r}, and is registered as {identifier!r}"
         findings.append(Finding("own-name", "advice", message, "Give ModelCommitment the registered identifier."))
     return findings
 
 
-def _areas(report: dict[str, Any], ended: Finished, timeout: float) -> list[Finding]:
+def _areas(report: dict[str, Any], why: str) -> list[Finding]:
     findings = []
     for area in AREAS:  # these are recorded: what else a map holds is no concern of Brain-Score's benchmarks
-        layer = report["layer_map"].get(area, "no layer")
+        layer = report["layer_map"].get(area)
+        if layer is None:
+            remedy = f"Name a layer for {area}, or it gets no score there."
+            findings.append(Finding(f"area-{area}", "advice", f"no layer is named for {area}", remedy))
+            continue
         if area not in report:
-            return [*findings, _broken(f"area-{area}", f"recording {area} ({layer}) fails", ended, timeout)]
+            return [*findings, _broken(f"area-{area}", f"recording {area} ({layer}) fails", why)]
         recorded = report[area]
         faults = [fault for key, fault in RECORDING_FAULTS.items() if not recorded[key]]
         message = f"{area} from {layer}: {recorded['neuroids']} neuroids" + "".join(f"; {fault}" for fault in faults)
         remedy = "Record another layer." if faults else ""
-        findings.append(Finding(f"area-{area}", "failed" if faults else "ok", message, remedy))
+        findings.append(Finding(f"area-{area}", "advice" if faults else "ok", message, remedy))
     if "behavior" not in report:
-        return [*findings, _broken("behavior", "the behavioural readout fails", ended, timeout)]
+        return [*findings, _broken("behavior", "the behavioural readout fails", why)]
+    if report["behavior"] is None:
+        message = "the model takes no behavioural task"
+        return [*findings, Finding("behavior", "advice", message, "Pass behavioral_readout_layer= to ModelCommitment.")]
     low, high, finite = (report["behavior"][key] for key in ("lowest", "highest", "finite"))
     good = finite and low >= 0 and high <= 1
     message = f"behavioural probabilities lie in [{low:.3f}, {high:.3f}]"
@@ -142,40 +245,58 @@ RECORDING_FAULTS = {
 }
 
 
-def generic_tests(sandbox: Sandbox, placed: Path, timeout: float) -> list[Finding]:
-    """Run Brain-Score's generic plugin tests on the plugin."""
-    report = sandbox.folder / "generic.xml"
-    target = sandbox.library / GENERIC_TESTS
-    ended = sandbox.pytest(target, report, timeout, "--plugin_directory", str(placed))
-    findings = [_finding(f"generic-{outcome.test}", outcome, "") for outcome in _outcomes(report)]
-    return findings + _unsaid("generic-tests", "Brain-Score's generic tests", findings, ended, timeout)
+def generic_tests(trial: Trial) -> list[Finding]:
+    """Run Brain-Score's generic plugin tests on what the plugin's process answers."""
+    junit = trial.court.folder / "out" / "generic.xml"
+    options = trial.court.pytest_options(trial.court.library / GENERIC_TESTS, junit)
+    options += ["--plugin_directory", str(trial.court.library / "models" / trial.source.name)]
+    ended, report = trial.judge("generic_tests", pytest=options, junit=str(junit))
+    ended = Finished(report.get("code", ended.code), ended.output, ended.limit, ended.machine)
+    findings = [_finding(f"generic-{outcome.test}", outcome, "") for outcome in outcomes(report.get("junit", ""))]
+    return findings + _unsaid("generic-tests", "Brain-Score's generic tests", findings, ended)
 
 
-def own_tests(sandbox: Sandbox, placed: Path, timeout: float) -> list[Finding]:
-    """Run the plugin's own test.py, as Brain-Score does after the generic tests."""
-    report = sandbox.folder / "own.xml"
-    ended = sandbox.pytest(placed / "test.py", report, timeout)
+def own_tests(trial: Trial) -> list[Finding]:
+    """Run the plugin's own test.py, as Brain-Score does after the generic tests: how it ends is the plugin's word."""
+    report = trial.sandbox.folder / "out" / "own.xml"
+    ended = trial.sandbox.pytest(trial.place() / "test.py", report, trial.timeout)
     if ended.code == NO_TESTS:
         message = "test.py has no test that runs without private data"
         return [Finding("own-tests", "advice", message, "Add one that scores or records something.")]
-    findings = [_finding(f"own-{outcome.test}", outcome, "test.py: ") for outcome in _outcomes(report)]
-    return findings + _unsaid("own-tests", "the plugin's test.py", findings, ended, timeout)
+    findings = [_finding(f"own-{outcome.test}", outcome, "test.py: ") for outcome in outcomes(foreign_text(report))]
+    if any_failed(findings) and OFFLINE.search(" ".join(finding.message for finding in findings)):
+        message = f"the plugin's test.py ended without a connection: {ended.reason}"
+        return [Finding("own-tests", "unchecked", message, OFFLINE_REMEDY)]
+    return findings + _unsaid("own-tests", "the plugin's test.py", findings, ended)
 
 
-def dry_run(
-    sandbox: Sandbox, placed: Path, identifier: str, timeout: float
-) -> tuple[dict[str, float] | None, list[Finding]]:
-    """Score the placed plugin on the demo suite through Brain-Score's registry, with Brain-Score's code throughout.
+def dry_run(trial: Trial) -> tuple[dict[str, float] | None, list[Finding]]:
+    """Score the plugin on the demo suite through Brain-Score's registry, with Brain-Score's code throughout.
 
     Returns
     -------
     benchmark id -> score, or None where it did not come to an end; and the findings
     """
-    ended, scores = _work(sandbox, "score", placed.name, identifier, timeout)
-    if ended.code != 0:
-        return None, [_broken("dry-run", f"scoring stops after {len(scores)} benchmarks", ended, timeout)]
+    report = trial.sandbox.folder / "out" / "scores.json"
+    trial.place()
+    ended = trial.sandbox.score(trial.identifier, report, trial.timeout)
+    scores = scores_in(foreign_text(report))
+    if scores is None or ended.code != 0:
+        return None, [_broken("dry-run", f"scoring stops after {len(scores or {})} benchmarks", ended.reason)]
     shown = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
     return scores, [Finding("dry-run", "ok", f"SIMULATED scores through the registry: {shown}")]
+
+
+def scores_in(text: str) -> dict[str, float] | None:
+    """What a process wrote, where that is names and finite numbers."""
+    try:
+        scores = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    sound = isinstance(scores, dict) and all(
+        isinstance(score, float) and math.isfinite(score) for score in scores.values()
+    )
+    return scores if sound else None
 
 
 def compare(scores: Mapping[str, float], own: Mapping[str, float]) -> Finding:
@@ -213,12 +334,14 @@ class Outcome:
 ENDINGS = ("skipped", "passed", "failed")  # of several cases the last in this order counts, and of these the first
 
 
-def _outcomes(report: Path) -> list[Outcome]:
-    """What JUnit XML says of each test, in the order they ran."""
-    if not report.is_file():
+def outcomes(junit: str) -> list[Outcome]:
+    """What JUnit XML says of each test, in the order they ran; nothing where it is none."""
+    try:
+        cases = list(ElementTree.fromstring(junit).iter("testcase"))
+    except (ElementTree.ParseError, ValueError):
         return []
     worst: dict[str, Outcome] = {}
-    for case in ElementTree.parse(report).iter("testcase"):
+    for case in cases:
         outcome = _outcome(case)
         known = worst.setdefault(outcome.test, outcome)
         if ENDINGS.index(outcome.ending) > ENDINGS.index(known.ending):
@@ -247,25 +370,17 @@ def _finding(rule: str, outcome: Outcome, where: str) -> Finding:
     return Finding(rule, "failed", message, "Run it with pytest -vv to see where.")
 
 
-def _unsaid(rule: str, what: str, findings: list[Finding], ended: Finished, timeout: float) -> list[Finding]:
+def _unsaid(rule: str, what: str, findings: list[Finding], ended: Finished) -> list[Finding]:
     """What pytest's end says beyond its report: that no test ran at all, or that it failed with none that did."""
+    if ended.machine:
+        return [Finding(rule, "unchecked", f"{what}: {ended.reason}", "Check again on a machine with more memory.")]
     if not findings:
-        return [_broken(rule, f"{what} cannot run", ended, timeout)]
+        return [_broken(rule, f"{what} cannot run", ended.reason)]
     if ended.code in (0, NO_TESTS) or any_failed(findings):
         return []
     how = "" if ended.code is None else f" with exit code {ended.code}"
-    return [_broken(rule, f"{what} breaks off{how}, though no test fails", ended, timeout)]
+    return [_broken(rule, f"{what} breaks off{how}, though no test fails", ended.reason)]
 
 
-def _work(sandbox: Sandbox, task: str, folder: str, identifier: str, timeout: float) -> tuple[Finished, dict]:
-    path = sandbox.folder / f"{task}.json"
-    ended = sandbox.work(task, path, folder, identifier, timeout)
-    return ended, json.loads(path.read_text()) if path.is_file() else {}
-
-
-def _broken(rule: str, what: str, ended: Finished, timeout: float) -> Finding:
-    return Finding(rule, "failed", f"{what}: {_why(ended, timeout)}", "Mend what the last line names.")
-
-
-def _why(ended: Finished, timeout: float) -> str:
-    return f"not done after {timeout:.0f} s" if ended.code is None else ended.reason
+def _broken(rule: str, what: str, why: str) -> Finding:
+    return Finding(rule, "failed", f"{what}: {why}", "Mend what the last line names.")

@@ -1,7 +1,9 @@
 """What the plugin's source says without being run: syntax, requirements, imports, CPU loading.
 
-An import is allowed when it is Python's own, the plugin's own, Brain-Score's with what that brings, or a
-declared requirement with what that brings. `--full` proves it by installing nothing else.
+All of it is advice: the site's upload code reads none of it, and what it leads to shows when Brain-Score's own code
+runs the plugin. An import is expected when it is Python's own, lies anywhere in the plugin, is Brain-Score's with what
+that brings, or is declared in requirements.txt, setup.py or environment.yml. `--full` proves it by installing nothing
+else.
 """
 
 import ast
@@ -17,7 +19,7 @@ from packaging.utils import canonicalize_name
 
 from ..words import few_quoted
 from .layout import Plugin
-from .verdict import Problem, Rules, advice, failed
+from .verdict import Problem, Rules, advice
 
 # Brain-Score's test environment is brainscore_vision[test]: its script installs that before the plugin.
 BASE = "brainscore_vision[test]"
@@ -45,7 +47,17 @@ def requirement_lines(plugin: Plugin) -> list[str]:
 
 def requirements(plugin: Plugin) -> list[Requirement]:
     """The declared requirements that name a package; the rule "requirements" reports the other lines."""
-    return [found for line in requirement_lines(plugin) if (found := _requirement(line)) is not None]
+    lines = [*requirement_lines(plugin), *setup_requirements(plugin)]
+    return [found for line in lines if (found := _requirement(line)) is not None]
+
+
+def setup_requirements(plugin: Plugin) -> list[str]:
+    """Requirements that setup.py names as text, read without running it: every word that is one, and no keyword."""
+    for name, tree in _trees(plugin):
+        if name == "setup.py":
+            lists = [node for node in ast.walk(tree) if isinstance(node, ast.List | ast.Tuple)]
+            return [text for node in lists for text in map(_text, node.elts) if text and _requirement(text)]
+    return []
 
 
 def _requirement(line: str) -> Requirement | None:
@@ -60,7 +72,7 @@ def _syntax(plugin: Plugin) -> Iterator[Problem]:
         try:
             ast.parse(data, filename=name)
         except (SyntaxError, ValueError) as error:  # ValueError: NUL bytes
-            yield failed(f"{name} is not Python {sys.version_info.major}.{sys.version_info.minor}: {error}", "Mend it.")
+            yield advice(f"{name} is not Python {sys.version_info.major}.{sys.version_info.minor}: {error}", "Mend it.")
 
 
 def _python_files(plugin: Plugin) -> list[tuple[str, bytes]]:
@@ -77,15 +89,16 @@ def _trees(plugin: Plugin) -> Iterator[tuple[str, ast.Module]]:
 
 def _requirements(plugin: Plugin) -> Iterator[Problem]:
     for line in requirement_lines(plugin):
-        if line.startswith(("-", ".", "/")) or "file:" in line:
-            message = f"requirements.txt: {line!r} is an option or a local path, which the server cannot use"
-            yield failed(message, "Name packages of the public registry, one a line.")
-        elif _requirement(line) is None and not line.startswith(("git+", "http")):
-            yield failed(f"requirements.txt: {line!r} is no requirement", "Write name or name>=version.")
-    if "requirements.txt" not in plugin.files:
+        if line.startswith(("-e", ".", "/")) or "file:" in line:
+            message = f"requirements.txt: {line!r} is a local path, which the server does not have"
+            yield advice(message, "Name packages of the public registry, one a line.")
+        elif _requirement(line) is None and not line.startswith(("git+", "http", "-")):
+            yield advice(f"requirements.txt: {line!r} is no requirement", "Write name or name>=version.")
+    if not DECLARES & plugin.files.keys():
         yield advice("no requirements.txt", "Add one, even if empty: it says what the plugin needs.")
-    if "setup.py" in plugin.files:
-        yield advice("a setup.py is installed before requirements.txt", "requirements.txt alone is enough.")
+
+
+DECLARES = {"requirements.txt", "setup.py", "environment.yml"}  # what Brain-Score's test script installs from
 
 
 def _conflicts(plugin: Plugin) -> Iterator[Problem]:
@@ -96,7 +109,7 @@ def _conflicts(plugin: Plugin) -> Iterator[Problem]:
         if name in shared and _applies(requirement):
             version = importlib.metadata.version(name)
             if not requirement.specifier.contains(version, prereleases=True):
-                message = f"requirements.txt asks for {requirement}; Brain-Score runs with {name} {version} here"
+                message = f"the plugin asks for {requirement}; Brain-Score runs with {name} {version} here"
                 yield advice(message, "Loosen it if you can; `--full` shows whether both can be installed.")
 
 
@@ -153,18 +166,47 @@ def undeclared_imports(plugin: Plugin) -> dict[str, list[str]]:
     for requirement in requirements(plugin):
         declared.add(canonicalize_name(requirement.name))
         declared |= dependency_closure(str(requirement))
+    conda = plugin.files.get("environment.yml", b"").decode("utf-8", errors="replace")
+    declared |= {canonicalize_name(word) for word in re.findall(r"[\w.-]+", conda)}
+    known = sys.stdlib_module_names | _own_modules(plugin)
     undeclared: dict[str, list[str]] = {}
     for name, tree in _trees(plugin):
-        for module in sorted(_imported(tree)):
-            if module not in sys.stdlib_module_names and not distributions_of(module) & declared:
+        for module in sorted(_imported(tree) - known):
+            if name != "setup.py" and not distributions_of(module) & declared:
                 undeclared.setdefault(module, []).append(name)
     return undeclared
 
 
+def declared_modules(plugin: Plugin) -> frozenset[str]:
+    """Modules that the plugin's requirements may be meant to bring, by the names they are imported under."""
+    names = {canonicalize_name(requirement.name) for requirement in requirements(plugin)}
+    imported = {module for _, tree in _trees(plugin) for module in _imported(tree)}
+    return frozenset(module for module in imported if distributions_of(module) & names)
+
+
+def _own_modules(plugin: Plugin) -> set[str]:
+    """Names that files and folders of the plugin could be imported under, with some folder of it on the path.
+
+    Which of them works shows when it runs: sys.path is set in too many ways to be read.
+    """
+    paths = [PurePosixPath(name) for name, _ in _python_files(plugin)]
+    return {path.stem for path in paths} | {part for path in paths for part in path.parts[:-1]}
+
+
 def _imported(tree: ast.Module) -> set[str]:
-    """Top-level modules a file imports, anywhere in it; relative imports are the plugin's own."""
+    """Top-level modules a file cannot do without; relative imports are the plugin's own.
+
+    Left out is what stands in a ``try`` that catches something: the file says itself what it does without it.
+    """
+    caught = {
+        id(node)
+        for attempt in ast.walk(tree)
+        if isinstance(attempt, ast.Try) and attempt.handlers
+        for statement in [*attempt.body, *(line for handler in attempt.handlers for line in handler.body)]
+        for node in ast.walk(statement)
+    }
     modules = set()
-    for node in ast.walk(tree):
+    for node in (node for node in ast.walk(tree) if id(node) not in caught):
         if isinstance(node, ast.Import):
             modules |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
@@ -186,17 +228,13 @@ def _name(node: ast.expr) -> str:
 
 
 def _imports(plugin: Plugin) -> Iterator[Problem]:
-    own = {PurePosixPath(name).stem for name, _ in _python_files(plugin) if "/" not in name} | {plugin.folder}
     for module, files in undeclared_imports(plugin).items():
         if module == "brainscore_submission":
             message = f"{few_quoted(files)} imports brainscore_submission, which is not on the server"
-            yield failed(message, "Use relative imports within the plugin.")
-        elif module in own:
-            message = f"{few_quoted(files)} imports {module!r} of the plugin as if it were a package of its own"
-            yield failed(message, f"Write a relative import: from .{module} import …")
+            yield advice(message, "Use relative imports within the plugin.")
         else:
-            remedy = f"Add {min(distributions_of(module))} to requirements.txt, or do without."
-            yield failed(f"{few_quoted(files)} imports {module!r}, which requirements.txt does not declare", remedy)
+            remedy = f"Add {min(distributions_of(module))} to requirements.txt, unless something declared brings it."
+            yield advice(f"{few_quoted(files)} imports {module!r}, which requirements.txt does not declare", remedy)
 
 
 def _cpu(plugin: Plugin) -> Iterator[Problem]:
@@ -204,7 +242,7 @@ def _cpu(plugin: Plugin) -> Iterator[Problem]:
         for node in ast.walk(tree):
             if isinstance(node, ast.Call) and _name(node.func) == "torch.load" and not _maps_location(node):
                 message = f"{name}:{node.lineno}: torch.load without map_location; the server has no GPU"
-                yield failed(message, "Write torch.load(…, map_location='cpu', weights_only=True).")
+                yield advice(message, "Write torch.load(…, map_location='cpu', weights_only=True).")
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "cuda":
                 message = f"{name}:{node.lineno}: .cuda(); the server has no GPU"
                 yield advice(message, "Leave the network on the CPU: Brain-Score's wrapper moves it where it can.")

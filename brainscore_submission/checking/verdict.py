@@ -9,8 +9,8 @@ from typing import Any
 
 STATUSES = {
     "ok": "the rule holds",
-    "failed": "the site, or Brain-Score's pipeline behind it, would refuse this",
-    "advice": "accepted, but worth mending",
+    "failed": "the site's upload code refuses it, Brain-Score's own code cannot run it, or it is not safe to unpack",
+    "advice": "not refused, but worth mending",
     "unchecked": "could not be checked here",
 }
 
@@ -50,8 +50,8 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether no rule failed and the model was loaded; advice, and what no one can check here, do not count."""
-        return not self.failures and not not_loaded(self.findings)
+        """Whether no rule failed and the plugin was tried; advice, and what no one can check here, do not count."""
+        return not self.failures and not not_tried(self.findings)
 
     @property
     def failures(self) -> tuple[Finding, ...]:
@@ -101,6 +101,9 @@ def any_failed(findings: Iterable[Finding]) -> bool:
     return any(finding.status == "failed" for finding in findings)
 
 
-def not_loaded(findings: Iterable[Finding]) -> bool:
-    """Whether the plugin was run and could not be loaded here, through no fault of its own."""
-    return any(finding.rule == "loads" and finding.status == "unchecked" for finding in findings)
+TRIALS = ("fresh-environment", "loads", "generic-tests", "own-tests")
+
+
+def not_tried(findings: Iterable[Finding]) -> bool:
+    """Whether what proves a plugin could not be done here, through no fault of its own: then nothing is proven."""
+    return any(finding.rule in TRIALS and finding.status == "unchecked" for finding in findings)

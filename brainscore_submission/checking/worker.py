@@ -1,121 +1,132 @@
-"""Run inside the fresh process: `python worker.py TASK REPORT FOLDER IDENTIFIER`.
+"""The plugin's process: `python worker.py answer IDENTIFIER FOLDER` or `python worker.py score IDENTIFIER REPORT`.
 
-Imports Brain-Score and the plugin through Brain-Score, nothing of this project (save the demo benchmarks, in
-the task that scores them), so it also runs where this project is not installed. Each result is written to
-REPORT as soon as it is known: what is missing there after a crash is what failed.
+The plugin's code runs beside this and can do whatever this can. So nothing is judged here: "answer" lets the model
+speak to `judge.py`, which runs elsewhere, and the scores of "score" are the plugin's own word. Imports Brain-Score and
+the plugin through Brain-Score, nothing of this project (save the demo benchmarks, in the task that scores them), so it
+also runs where this project is not installed.
 """
 
 import json
+import os
+import struct
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-AREAS = ("V1", "V2", "V4", "IT")
-
-
-class Report:
-    """Results so far, on disk after every one."""
-
-    def __init__(self, path: str):
-        self.path = Path(path)
-        self.results: dict[str, Any] = {}
-
-    def add(self, key: str, value: Any) -> None:
-        self.results[key] = value
-        self.path.write_text(json.dumps(self.results))
+HEADER = "<QQ"  # bytes of JSON, bytes of numbers
 
 
-def scan(report: Report, folder: str, identifier: str) -> None:
-    """Brain-Score's three readers of the source: which identifiers, which folder, which files changed."""
-    import brainscore_vision
-    from brainscore_core.plugin_management.import_plugin import ImportPlugin
-    from brainscore_core.plugin_management.parse_plugin_changes import get_plugin_ids, parse_plugin_changes
-    from brainscore_vision.plugin_management.vision_domain_plugin import VisionDomainPlugin
-
-    library = Path(brainscore_vision.__file__).parent
-    plugin = library / "models" / folder
-    report.add("plugin_ids", get_plugin_ids("models", [folder], str(library)))
-    report.add("metadata_ids", VisionDomainPlugin().find_registered_models(str(plugin)))
-    changed = [f"brainscore_vision/models/{folder}/{path.relative_to(plugin)}" for path in plugin.rglob("*")]
-    changes = parse_plugin_changes(" ".join(changed), "brainscore_vision")
-    report.add("changed_plugins", changes["changed_plugins"]["models"])
-    report.add("automergeable", changes["is_automergeable"])
-    report.add("located", ImportPlugin("brainscore_vision", "models", identifier).plugin_dirname)
+def answer(identifier: str, folder: str) -> None:
+    """Read requests, a JSON object a line, and write for each a header, a JSON object and the numbers it speaks of."""
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what the plugin prints goes where its errors go
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    hosted = Hosted(folder)
+    for line in requests:
+        request = json.loads(line)
+        try:
+            reply, numbers = getattr(hosted, request.pop("do"))(**request)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 a plugin may raise anything, and its tests go on after it
+            reply, numbers = {"error": _in_words(error), "causes": _causes(error)}, b""
+        _send(answers, reply, numbers)
 
 
-def load(report: Report, folder: str, identifier: str) -> None:
-    """Load the model through the registry, and record every area and the behaviour once."""
-    import brainscore_vision
+class Hosted:
+    """The model of the plugin, asked in the words of Brain-Score's interface. Each method gives JSON and numbers."""
 
-    start = time.perf_counter()
-    model = brainscore_vision.load_model(identifier)
-    report.add("loaded", {"seconds": time.perf_counter() - start, "identifier": str(model.identifier)})
-    report.add("registered", _registered_by(folder))
-    layer_map = _explicit_layer_map(model)
-    report.add("layers", list(getattr(model, "layers", None) or []))
-    report.add("layer_map", layer_map)
-    if layer_map is None:
-        return
-    for area in AREAS:
-        report.add(area, _record(model, area))
-    report.add("behavior", _behave(model))
+    def __init__(self, folder: str):
+        self.folder = folder
+        self.model: Any = None
 
+    def load(self, identifier: str) -> tuple[dict, bytes]:
+        import brainscore_vision
 
-def score(report: Report, folder: str, identifier: str) -> None:
-    """Score the model of the registry on the demo suite with Brain-Score's own code throughout."""
-    import brainscore_vision
+        start = time.perf_counter()
+        self.model = brainscore_vision.load_model(identifier)
+        package = f"brainscore_vision.models.{self.folder}"
+        registered = [
+            name for name, build in brainscore_vision.model_registry.items() if _module(build).startswith(package)
+        ]
+        layer_map = getattr(getattr(self.model, "layer_model", None), "region_layer_map", None)
+        own = self.model.identifier
+        return {
+            "seconds": time.perf_counter() - start,
+            "identifier": None if own is None else str(own),
+            "registered": sorted(map(str, registered)),
+            "layers": [str(layer) for layer in getattr(self.model, "layers", None) or []],
+            # The areas' layers where the plugin states them; None where Brain-Score would search for them.
+            "layer_map": {str(k): str(v) for k, v in layer_map.items()} if type(layer_map) is dict else None,
+        }, b""
 
-    from brainscore_submission.demo.benchmarks import demo_benchmarks
+    def visual_degrees(self) -> tuple[dict, bytes]:
+        return {"value": float(self.model.visual_degrees())}, b""
 
-    for benchmark_id, build in demo_benchmarks().items():
-        model = brainscore_vision.load_model(identifier)
-        report.add(benchmark_id, float(build()(model).values))
+    def start_task(self, task: str, fitting: str) -> tuple[dict, bytes]:
+        given = {"absent": {}, "none": {"fitting_stimuli": None}}
+        self.model.start_task(task=task, **(given[fitting] if fitting in given else {"fitting_stimuli": stimuli()}))
+        return {}, b""
 
+    def start_recording(self, area: str, time_bins: list) -> tuple[dict, bytes]:
+        self.model.start_recording(area, time_bins=[tuple(time_bin) for time_bin in time_bins])
+        return {}, b""
 
-def _registered_by(folder: str) -> list[str]:
-    from brainscore_vision import model_registry
+    def look_at(self, number_of_trials: int) -> tuple[dict, bytes]:
+        import numpy as np
+        from brainscore_core.supported_data_standards.brainio.assemblies import walk_coords
 
-    package = f"brainscore_vision.models.{folder}"
-    names = [name for name, build in model_registry.items() if _module(build).startswith(package)]
-    return sorted(names)
-
-
-def _module(build: Any) -> str:
-    return str(getattr(build, "__module__", ""))
-
-
-def _explicit_layer_map(model: Any) -> dict[str, Any] | None:
-    """The areas' layers where the plugin states them; None where Brain-Score would search for them."""
-    layer_map = getattr(getattr(model, "layer_model", None), "region_layer_map", None)
-    return dict(layer_map) if type(layer_map) is dict else None
-
-
-def _record(model: Any, area: str) -> dict[str, Any]:
-    model.start_recording(area, time_bins=[(70, 170)])
-    assembly = model.look_at(_stimuli(), number_of_trials=1)
-    ids = assembly["neuroid_id"].values
-    finite = bool((assembly.values == assembly.values).all() and abs(assembly.values).max() < float("inf"))
-    varies = len({row.tobytes() for row in assembly.transpose("presentation", ...).values}) > 1
-    return {"neuroids": len(ids), "unique": len(set(ids)) == len(ids), "finite": finite, "varies": varies}
+        assembly = self.model.look_at(stimuli(), number_of_trials=number_of_trials)
+        values = np.ascontiguousarray(assembly.values)
+        coords = {name: [list(dims), np.asarray(labels).tolist()] for name, dims, labels in walk_coords(assembly)}
+        shape = {"dims": list(assembly.dims), "shape": list(values.shape), "dtype": str(values.dtype)}
+        return {**shape, "coords": coords}, values.tobytes()
 
 
-def _behave(model: Any) -> dict[str, Any]:
-    stimuli = _stimuli()
-    model.start_task(model.Task.probabilities, stimuli)
-    values = model.look_at(stimuli, number_of_trials=1).values
-    return {"lowest": float(values.min()), "highest": float(values.max()), "finite": bool((values == values).all())}
-
-
-def _stimuli() -> Any:
+def stimuli() -> Any:
     """The images of Brain-Score's generic plugin tests."""
     from brainscore_vision.model_helpers.generic_plugin_tests import _make_stimulus_set
 
     return _make_stimulus_set()
 
 
-TASKS = {"scan": scan, "load": load, "score": score}
+def score(identifier: str, report: str) -> None:
+    """Score the model of the registry on the demo suite with Brain-Score's own code throughout."""
+    import brainscore_vision
+
+    from brainscore_submission.demo.benchmarks import demo_benchmarks
+
+    scores = {}
+    for benchmark_id, build in demo_benchmarks().items():
+        model = brainscore_vision.load_model(identifier)
+        scores[benchmark_id] = float(build()(model).values)
+        Path(report).write_text(json.dumps(scores))  # as soon as it is known: what is missing there is what failed
+
+
+def _module(build: Any) -> str:
+    return str(getattr(build, "__module__", ""))
+
+
+def _in_words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"[:2000]
+
+
+def _causes(error: BaseException | None) -> list[str]:
+    """The exception and those it came from: what the network answered is often three deep."""
+    causes = []
+    while error is not None and len(causes) < 20:
+        causes.append(f"{type(error).__module__}.{_in_words(error)}")
+        error = error.__cause__ or error.__context__
+    return causes
+
+
+def _send(answers: BinaryIO, reply: dict, numbers: bytes) -> None:
+    text = json.dumps(reply, default=str).encode()
+    answers.write(struct.pack(HEADER, len(text), len(numbers)) + text + numbers)
+    answers.flush()
+
+
+TASKS = {"answer": answer, "score": score}
 
 if __name__ == "__main__":
-    task, report_path, folder, identifier = sys.argv[1:]
-    TASKS[task](Report(report_path), folder, identifier)
+    task, *arguments = sys.argv[1:]
+    TASKS[task](*arguments)

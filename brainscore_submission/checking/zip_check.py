@@ -9,19 +9,22 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..plugin.errors import UserError
+from ..plugin.files import writing_to
 from . import running
 from .archive import Archive, extract, read_archive
-from .dry_run import own_scores_of
-from .environment import held_versions, interpreter_of, make_environment, wanted_packages
-from .layout import LAYOUT_RULES, Plugin, the_plugin
+from .dry_run import own_scores_of, weights_of
+from .environment import MachineFault, held_versions, interpreter_of, make_environment, wanted_packages
+from .layout import FORMAT_OF_2022, LAYOUT_RULES, Plugin, format_of_2022, the_plugin
 from .registration import REGISTRATION_RULES, identifiers
+from .running import Trial
 from .sandbox import Sandbox
-from .sources import SOURCE_RULES
-from .verdict import Finding, Verdict, any_failed, apply, not_loaded
+from .sources import SOURCE_RULES, declared_modules
+from .verdict import Finding, Verdict, any_failed, apply, not_tried
+from .wall import HOW_TO, why_no_wall
 
 Progress = Callable[[str], None]
 OwnScores = Callable[[Path, str], Mapping[str, float]]
@@ -56,6 +59,7 @@ class Setup:
     constraints : a file of constraints for the fresh environment; default this machine's versions
     own_scores : plugin folder, identifier -> the scores that the dry run must equal; None: nothing to compare with
     timeout : seconds for each process; the dry run has four times as many, making an environment an hour
+    network : whether the plugin may use the network from behind the wall
     """
 
     full: bool = False
@@ -64,6 +68,7 @@ class Setup:
     own_scores: OwnScores | None = None
     timeout: float = 1800
     progress: Progress | None = None
+    network: bool = False
 
     def say(self, message: str) -> None:
         if self.progress is not None:
@@ -80,10 +85,12 @@ def check(
     constraints: str | Path | None = None,
     own_scores: OwnScores | None = None,
     timeout: float = 1800,
+    network: bool = False,
 ) -> Verdict:
     """Check a submission zip as the site and Brain-Score's pipeline will.
 
-    The plugin's code is run, as Brain-Score runs it: check zips of people you trust, or give `execute=False`.
+    The plugin's code is run, as Brain-Score runs it, behind a wall where there is bubblewrap. Where there is none, the
+    verdict says so: check zips of people you trust there, or give `execute=False`.
 
     Parameters
     ----------
@@ -95,6 +102,7 @@ def check(
     constraints : file with constraints for the fresh environment; default: the versions on this machine
     own_scores : computes what the dry run must equal; default for packages of this project: `evaluate.py`'s own
     timeout : seconds that each process may take, the dry run four times as many
+    network : whether the plugin may use the network from behind the wall; what it can read there it can then send
 
     Returns
     -------
@@ -103,11 +111,13 @@ def check(
     path = Path(zip_path)
     named = [None if name is None else Path(name) for name in (environment, constraints)]
     _at_the_door(path, execute, *named)
-    setup = Setup(full, *named, own_scores, timeout, progress)
+    setup = Setup(full, *named, own_scores, timeout, progress, network)
     setup.say(f"reading {path.name}")
     archive, findings = read_archive(path)
     if archive is None:
         return _verdict(path, None, (), findings)
+    if format_of_2022(archive):
+        return _verdict(path, archive, (), [*findings, Finding("format", *FORMAT_OF_2022)])
     findings += apply(LAYOUT_RULES, archive)
     if any_failed(findings):
         return _verdict(path, archive, (), findings)
@@ -146,22 +156,46 @@ def _run(
     archive: Archive, plugin: Plugin, identifier: str, setup: Setup, findings: list[Finding]
 ) -> dict[str, float] | None:
     """Extract, place and run the plugin; add to the findings, and return the demo scores of a full check."""
-    python = _python(plugin, setup, findings)
-    if python is None:
-        return None
     with tempfile.TemporaryDirectory(prefix="brainscore-check-") as folder:
         extracted = Path(folder) / "extracted"
-        extracted.mkdir()
-        extract(archive, extracted)
-        sandbox = Sandbox(Path(folder) / "run", python)
-        placed = sandbox.place(extracted / plugin.path)
-        _run_in(sandbox, placed, identifier, setup, findings)
-        if any_failed(findings) or not_loaded(findings) or not setup.full:
+        with writing_to(folder, "TMPDIR"):
+            extracted.mkdir()
+            extract(archive, extracted)
+        source = extracted / plugin.path
+        python = _python(plugin, source, setup, findings)
+        weights = _weights(source, identifier, setup, findings)
+        if python is None or weights is None:
             return None
-        return _dry_run(sandbox, placed, identifier, setup, findings)
+        walled = why_no_wall() is None
+        with writing_to(folder, "TMPDIR"):
+            sandbox = Sandbox(Path(folder) / "run", python, wall=walled, network=setup.network, weights=weights)
+            court = Sandbox(Path(folder) / "court")
+        trial = Trial(sandbox, court, source, identifier, setup.timeout, declared_modules(plugin))
+        findings.append(_wall(setup))
+        _run_stages(trial, setup, findings)
+        if any_failed(findings) or not_tried(findings) or not setup.full:
+            return None
+        return _dry_run(trial, setup, findings)
 
 
-def _python(plugin: Plugin, setup: Setup, findings: list[Finding]) -> Path | None:
+def _wall(setup: Setup) -> Finding:
+    why = why_no_wall()
+    if why is not None:
+        return Finding("wall", "unchecked", f"NOT WALLED: {why}; the plugin's code ran with your rights", HOW_TO)
+    reach = "with the network, as you asked" if setup.network else "without network"
+    return Finding("wall", "ok", f"the plugin's code ran behind a wall (bubblewrap): {reach}, without your files")
+
+
+def _weights(source: Path, identifier: str, setup: Setup, findings: list[Finding]) -> dict[str, Path] | None:
+    """The checkpoint a plugin of this project will ask for; None where it cannot be had."""
+    try:
+        return weights_of(source, identifier, setup.say)
+    except UserError as error:
+        findings.append(running.not_fetched(str(error)))
+        return None
+
+
+def _python(plugin: Plugin, source: Path, setup: Setup, findings: list[Finding]) -> Path | None:
     """The interpreter to run the plugin with; None where the environment cannot be made."""
     if setup.environment is not None:
         python = interpreter_of(setup.environment)
@@ -173,10 +207,15 @@ def _python(plugin: Plugin, setup: Setup, findings: list[Finding]) -> Path | Non
         findings.append(Finding("environment", "unchecked", message, remedy))
         return Path(sys.executable)
     held = setup.constraints.read_text().splitlines() if setup.constraints else held_versions(plugin)
+    setup_py = source if "setup.py" in plugin.files else None
     try:
-        python = make_environment(wanted_packages(plugin), held, progress=setup.progress)
+        python = make_environment(wanted_packages(plugin), held, plugin=setup_py, progress=setup.progress)
+    except MachineFault as error:
+        remedy = "Check again when that is mended; an environment that is there already is taken by --environment."
+        findings.append(Finding("fresh-environment", "unchecked", str(error), remedy))
+        return None
     except UserError as error:
-        remedy = "Mend requirements.txt, or give --constraints; without internet access name one by --environment."
+        remedy = "Mend requirements.txt, or give --constraints."
         findings.append(Finding("environment", "failed", str(error), remedy))
         return None
     message = "a fresh environment was made from requirements.txt and Brain-Score alone"
@@ -184,36 +223,36 @@ def _python(plugin: Plugin, setup: Setup, findings: list[Finding]) -> Path | Non
     return python
 
 
-def _run_in(sandbox: Sandbox, placed: Path, identifier: str, setup: Setup, findings: list[Finding]) -> None:
+STAGES = {
+    "Brain-Score's scan finds the plugin": running.scan,
+    "loading the model and recording each area": running.load,
+    "Brain-Score's generic plugin tests": running.generic_tests,
+    "the plugin's own tests": running.own_tests,
+}
+
+
+def _run_stages(trial: Trial, setup: Setup, findings: list[Finding]) -> None:
     """The stages that run the plugin, each only if the one before it passed; without weights none can follow."""
-    stages = {
-        "Brain-Score's scan finds the plugin": lambda: running.scan(sandbox, placed, identifier, setup.timeout),
-        "loading the model and recording each area": lambda: running.load(sandbox, placed, identifier, setup.timeout),
-        "Brain-Score's generic plugin tests": lambda: running.generic_tests(sandbox, placed, setup.timeout),
-        "the plugin's own tests": lambda: running.own_tests(sandbox, placed, setup.timeout),
-    }
-    for what, stage in stages.items():
+    for what, stage in STAGES.items():
         setup.say(what)
-        findings += stage()
-        if any_failed(findings) or not_loaded(findings):
+        findings += stage(trial)
+        if any_failed(findings) or not_tried(findings):
             return
 
 
-def _dry_run(
-    sandbox: Sandbox, placed: Path, identifier: str, setup: Setup, findings: list[Finding]
-) -> dict[str, float] | None:
+def _dry_run(trial: Trial, setup: Setup, findings: list[Finding]) -> dict[str, float] | None:
     setup.say("dry run of the leaderboard: scoring the demo suite")
-    scores, found = running.dry_run(sandbox, placed, identifier, DRY_RUN_TIMES * setup.timeout)
+    scores, found = running.dry_run(replace(trial, timeout=DRY_RUN_TIMES * trial.timeout))
     findings += found
     if scores is None:
         return None
-    own = setup.own_scores or own_scores_of(placed)
+    own = setup.own_scores or own_scores_of(trial.source)
     if own is None:
         message = "whether the demo scores equal evaluate.py's: this plugin was not made by this project"
         findings.append(Finding("dry-run-equal", "unchecked", message))
     else:
         setup.say("scoring the same suite with evaluate.py's own code")
-        findings.append(running.compare(scores, own(placed, identifier)))
+        findings.append(running.compare(scores, own(trial.source, trial.identifier)))
     return scores
 
 
@@ -235,15 +274,20 @@ def next_steps(findings: tuple[Finding, ...], found: tuple[str, ...]) -> tuple[s
     if failures:
         count = "the failure" if len(failures) == 1 else f"the {len(failures)} failures"
         return (f"Mend {count} above and check again.", "Do not upload yet: the site counts five uploads a day.")
-    if not_loaded(findings):
+    if not_tried(findings):
         return (NOT_PROVEN,)
     fuller = [] if not any(f.rule in ("environment", "run") and f.status == "unchecked" for f in findings) else [FULLER]
-    return (*fuller, *(step.format(name=found[0]) for step in UPLOAD_STEPS))
+    return (*fuller, *upload_steps(found[0]))
+
+
+def upload_steps(identifier: str) -> tuple[str, ...]:
+    """From a zip that passed to scores on the site, in order."""
+    return tuple(step.format(name=identifier) for step in UPLOAD_STEPS)
 
 
 NOT_PROVEN = (
-    "NOT PROVEN: the model was not loaded, recorded or tested. Check again where its checkpoint can be fetched, "
-    "before uploading."
+    "NOT PROVEN: for want of something here, not through a fault of the zip, the model was not loaded or not tested. "
+    "Check again before uploading."
 )
 FULLER = "Check once more with --full: it proves the requirements and scores the model as the leaderboard does."
 UPLOAD_STEPS = (

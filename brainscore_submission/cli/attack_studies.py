@@ -7,6 +7,8 @@ import hashlib
 import io
 import json
 import math
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +16,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ..asked import Asked
 from ..plugin.errors import UserError
@@ -35,18 +38,18 @@ from .attacking import (
     WeightsOption,
     asked_of,
     open_all,
+    open_asked,
     show,
     state_cost,
     write_plan,
 )
-from .front_end import front_end, typed_command
-from .progress import downloading, progress_bar
+from .front_end import Terminal, front_end, typed_command
+from .model_lists import asked_of_each, model_entries
+from .progress import progress_bar
 
 
 def effectiveness(
-    models: Annotated[
-        Path | None, typer.Option(help="A TOML list of checkpoints: source, weights, name, epoch.")
-    ] = None,
+    models: Annotated[Path | None, typer.Option(help="A TOML list: model, weights, name and epoch of each.")] = None,
     images: ImagesOption = None,
     threat: ThreatOption = "linf:4/255",
     steps: Annotated[str, typer.Option(help="Of PGD; the largest number is the strongest attack.")] = "1,2,5,10,200",
@@ -62,9 +65,9 @@ def effectiveness(
 
     Every image is attacked, whether classified correctly or not. checkpoints.toml:
 
-      [[model]]
+      [[models]]
 
-      source = "timm:resnet50"
+      model = "timm:resnet50"
 
       weights = "epoch_100.pt"
 
@@ -81,66 +84,66 @@ def effectiveness(
     with front_end() as terminal:
         from ..attacks.threats import parse_threat
         from ..robustness.blocks import forget
-        from ..robustness.checkpoints import read_checkpoints
         from ..robustness.grid import gaps_of, grid_rows, summary_csv
 
-        within, listed = parse_threat(threat), read_checkpoints(models)
+        within, listed = parse_threat(threat), model_entries(models, also={"epoch": int})
         numbers, starts = whole_numbers(steps, "--steps", 1), whole_numbers(seeds, "--seeds", 0)
         if len(numbers) < 2:
             raise UserError("--steps: two or more different numbers are needed, for example 1,10,200.")
         require_writable(output, "--output")
-        rows, kept, stated = [], [], []
-        for one in listed:
-            asked = Asked(
-                one.source, name=one.name, weights=one.weights, device=device, batch_size=batch_size,
-                command=typed_command(),
-            )  # fmt: skip
+        unfinished = output.parent / f".{output.name}.unfinished"
+        rows, stated = [], []
+        for entry in listed:
+            epoch = entry.pop("epoch", "")
+            asked = replace(Asked("", device=device, batch_size=batch_size, command=typed_command()), **entry)
             opened, classifier, shown = open_all(terminal, asked, images, sample)
             attacks = [(f"pgd:{number}", within.norm) for number in numbers]
-            stated.append(
-                {"model": opened.name} | state_cost(terminal, opened, classifier, shown, attacks, len(starts))
-            )
+            named = {"model": " ".join([opened.name, *(f"[{mark}]" for mark in opened.marks)]), "epoch": epoch}
+            if any(named.items() <= one.items() for one in stated):
+                raise UserError(f"{models}: '{opened.name}' stands twice. Give each a name or an epoch of its own.")
+            stated.append(named | state_cost(terminal, opened, classifier, shown, attacks, len(starts)))
             if dry_run:
                 continue
             facts = [opened.fingerprint, shown.fingerprint, str(within), opened.batch_size]
             key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-            kept.append(output.parent / f".{output.name}.unfinished" / key)
             with progress_bar(terminal) as advance:
                 found = grid_rows(
                     classifier, shown, within, steps=numbers, seeds=starts, size=opened.batch_size,
-                    unfinished=kept[-1], progress=advance,
+                    unfinished=unfinished / key, progress=advance,
                 )  # fmt: skip
-            named = {"model": opened.name, "epoch": "" if one.epoch is None else one.epoch}
             rows += [named | row for row in found]
         if dry_run:
             write_plan(terminal, {"models": stated, "seconds": sum(one["seconds"] for one in stated)}, as_json)
             return
         write_whole(output, summary_csv(rows), "--output")
-        for folder in kept:
-            forget(folder)
-        gaps = gaps_of(rows)
-        if as_json:
-            said = [
-                {
-                    "model": model,
-                    "epoch": epoch or None,
-                    "steps": number,
-                    "gap": mean,
-                    "sd": None if math.isnan(sd) else sd,
-                }
-                for (model, epoch), by_steps in gaps.items()
-                for number, (mean, sd) in by_steps.items()
-            ]
-            terminal.write_json({"written": str(output), "gaps_per_cent": said})
-            return
-        table = Table(title="gap to the strongest attack's loss, per cent", box=SIMPLE_HEAD, title_justify="left")
-        for heading in ("model", "epoch", *(f"pgd:{number}" for number in sorted(numbers))):
-            table.add_column(heading, justify="left" if heading == "model" else "right")
-        for (model, epoch), by_steps in gaps.items():
-            cells = [f"{mean:.3f}" + ("" if math.isnan(sd) else f" ± {sd:.3f}") for mean, sd in by_steps.values()]
-            table.add_row(model, str(epoch), *cells)
-        Console(file=terminal.out).print(table)
-        terminal.out.write(f"written: {output}\n")
+        forget(unfinished)
+        show_gaps(terminal, gaps_of(rows), output, as_json)
+
+
+def show_gaps(
+    terminal: Terminal,
+    gaps: Mapping[tuple[str, str], Mapping[int, tuple[float, float]]],
+    written: Path,
+    as_json: bool,
+) -> None:
+    """What `robustness.grid.gaps_of` found, as a table or as one JSON object."""
+    if as_json:
+        facts = [
+            {"model": model, "epoch": epoch, "steps": number, "gap": mean, "sd": None if math.isnan(sd) else sd}
+            for (model, epoch), by_steps in gaps.items()
+            for number, (mean, sd) in by_steps.items()
+        ]
+        terminal.write_json({"written": str(written), "gaps_per_cent": facts})
+        return
+    table = Table(title="gap to the strongest attack's loss, per cent", box=SIMPLE_HEAD, title_justify="left")
+    every = sorted({number for by_steps in gaps.values() for number in by_steps})
+    for heading in ("model", "epoch", *(f"pgd:{number}" for number in every)):
+        table.add_column(heading, justify="left" if heading == "model" else "right")
+    for (model, epoch), by_steps in gaps.items():
+        cells = [f"{mean:.3f}" + ("" if math.isnan(sd) else f" ± {sd:.3f}") for mean, sd in by_steps.values()]
+        table.add_row(Text(model), str(epoch), *cells)
+    Console(file=terminal.out).print(table)
+    terminal.out.write(f"written: {written}\n")
 
 
 def convergence(
@@ -212,20 +215,26 @@ def convergence(
             for number, column in zip(kept, by_seed.T, strict=True)
         ]
         if as_json:
-            terminal.write_json({"written": str(output), "images": len(curves[0]), "seeds": seeds, "losses": rows})
+            facts = {"model": opened.name, "marks": list(opened.marks), "images": len(curves[0]), "seeds": seeds}
+            terminal.write_json(facts | {"losses": rows, "written": str(output)})
             return
         for row in rows:
             terminal.out.write(
                 f"step {row['step']:4}: loss {row['loss']:.4f}, seeds {row['lowest']:.4f} to {row['highest']:.4f}\n"
             )
-        terminal.out.write(f"{len(curves[0])} images classified correctly, {seeds} seeds; written: {output}\n")
+        marks = "".join(f" [{mark}]" for mark in opened.marks)
+        terminal.out.write(
+            f"{opened.name}{marks}: {len(curves[0])} images classified correctly, {seeds} seeds; written: {output}\n"
+        )
 
 
 def semantics(
     model: ModelOption = "",
     images: ImagesOption = None,
     judges: Annotated[str, typer.Option(help="Other models, with commas between: timm:convnext_base,991.")] = "",
-    judge_list: Annotated[Path | None, typer.Option(help="Or a TOML list of them, as for effectiveness.")] = None,
+    judge_list: Annotated[
+        Path | None, typer.Option(help="Or a TOML list of them, as for evaluate.py --models.")
+    ] = None,
     threat: ThreatOption = "linf:4/255",
     name: NameOption = None,
     weights: WeightsOption = None,
@@ -247,23 +256,15 @@ def semantics(
     asked = asked_of(model, images, name, weights, preprocessing, device, batch_size)
     with front_end() as terminal:
         from ..attacks.threats import parse_threat
-        from ..models.opening import open_model
-        from ..robustness.checkpoints import Checkpoint, read_checkpoints, require_different
         from ..robustness.perceived import STEPS, measure_semantics
         from ..robustness.recording import RecordBook
 
         within = parse_threat(threat)
-        listed = [Checkpoint(one) for one in words_of(judges)] + (read_checkpoints(judge_list) if judge_list else [])
-        require_different(listed)
+        common = Asked("", device=device, batch_size=batch_size)
+        listed = asked_of_each(words_of(judges), judge_list, common)
         if not listed:
             raise UserError("give the models that judge, for example --judges timm:convnext_base.")
-        opened_judges = {}
-        with downloading(terminal) as progress:  # before long work: a judge may lack its weights
-            for one in listed:
-                opened_judges[one.name or one.source] = open_model(
-                    one.source, name=one.name, weights=one.weights, device=device, batch_size=batch_size,
-                    progress=progress, areas=(),
-                )  # fmt: skip
+        opened_judges = [open_asked(terminal, one) for one in listed]  # now: one may lack its weights
         opened, classifier, shown = open_all(terminal, asked, images, sample)
         stated = state_cost(terminal, opened, classifier, shown, [(f"pgd:{STEPS}", within.norm)])
         if dry_run:

@@ -10,6 +10,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from ..asked import Asked
 from ..plugin.errors import UserError
@@ -66,6 +67,23 @@ def asked_of(
     )
 
 
+def open_asked(terminal: Terminal, asked: Asked) -> Model:
+    """The model without layers of areas, since none is scored: what needs no Brain-Score."""
+    from ..models.opening import open_model
+
+    with downloading(terminal) as progress:
+        return open_model(
+            asked.model,
+            name=asked.name,
+            weights=asked.weights,
+            preprocessing=asked.preprocessing,
+            device=asked.device,
+            batch_size=asked.batch_size,
+            progress=progress,
+            areas=(),
+        )
+
+
 def open_all(
     terminal: Terminal, asked: Asked, where: Path, sample: int | None = None
 ) -> tuple[Model, Classifier, LabelledImages]:
@@ -77,8 +95,7 @@ def open_all(
 
     if not where.exists():  # before any weights are fetched
         raise UserError(f"there is no {where}. Give a folder with a folder for each class, a CSV file or an npz.")
-    with downloading(terminal) as progress:
-        opened = asked.open_model((), progress)
+    opened = open_asked(terminal, asked)
     with progress_bar(terminal) as advance:
         images = read_labelled_images(
             where,
@@ -158,7 +175,7 @@ def show(
         )
         return
     table = Table(
-        title=" · ".join([f"{model.name} on {images.name}", *model.marks]), box=SIMPLE_HEAD, title_justify="left"
+        title=Text(" · ".join([f"{model.name} on {images.name}", *model.marks])), box=SIMPLE_HEAD, title_justify="left"
     )
     for heading in ("measure", "value", "95 % interval", "images", "passes"):
         table.add_column(heading, justify="left" if heading == "measure" else "right", overflow="fold")
@@ -173,7 +190,7 @@ def show(
             what += f", {settings['of_ceiling']:.3f} of the human ceiling"
         ends = "" if one.interval is None else f"{one.interval[0]:.3f} to {one.interval[1]:.3f}"
         passes = settings.get("mean_passes")
-        table.add_row(what, f"{one.value:.3f}", ends, str(one.n), "" if passes is None else f"{passes:g}")
+        table.add_row(Text(what), f"{one.value:.3f}", ends, str(one.n), "" if passes is None else f"{passes:g}")
     console = Console(file=terminal.out)
     console.print(table)
     console.print(f"records, and a table of the images beside each: {records[0].path(results).parent}", soft_wrap=True)

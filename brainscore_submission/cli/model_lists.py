@@ -14,7 +14,7 @@ Files are found from the folder of the TOML file. What an entry leaves away is t
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ def asked_of_each(models: Sequence[str], list_file: Path | None, common: Asked) 
     UserError
         The file cannot be used, one name is given to several models, or a model stands twice.
     """
-    entries = [{"model": one} for one in models] + (_entries(list_file) if list_file else [])
+    entries = [{"model": one} for one in models] + (model_entries(list_file) if list_file else [])
     if common.name and len(entries) > 1:
         raise UserError(
             f"--name calls one model, and {len(entries)} are given. Name each in a file: --models models.toml"
@@ -55,7 +55,19 @@ def asked_of_each(models: Sequence[str], list_file: Path | None, common: Asked) 
     return each
 
 
-def _entries(path: Path) -> list[dict[str, Any]]:
+def model_entries(path: Path, also: Mapping[str, type] | None = None) -> list[dict[str, Any]]:
+    """The models of a list: fields of `Asked`, and what else a command wants to know of each.
+
+    Parameters
+    ----------
+    path : of the TOML file
+    also : key -> kind of its value, beside `KEYS`
+
+    Raises
+    ------
+    UserError
+        The file cannot be used.
+    """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -66,21 +78,26 @@ def _entries(path: Path) -> list[dict[str, Any]]:
     if content or not isinstance(models, list) or not models:
         found = f"found {', '.join(content)}" if content else "found none"
         raise UserError(f'{path}: expected tables [[models]], each with model = "…"; {found}.')
-    return [_entry(one, f"{path}, model {number}", path.parent) for number, one in enumerate(models, 1)]
+    also = also or {}
+    return [_entry(one, f"{path}, model {number}", path.parent, also) for number, one in enumerate(models, 1)]
 
 
-def _entry(entry: Any, where: str, folder: Path) -> dict[str, Any]:
+def _entry(entry: Any, where: str, folder: Path, also: Mapping[str, type]) -> dict[str, Any]:
     entry = dict(entry)
+    more = {key: entry.pop(key) for key in also if key in entry}
+    for key, value in more.items():
+        if type(value) is not also[key]:
+            raise UserError(f"{where}: {key} must be {'a whole number' if also[key] is int else 'text'}.")
     unknown = [key for key in entry if key not in KEYS]
     if unknown:
-        raise UserError(f"{where}: unknown key '{unknown[0]}'.{suggest(unknown[0], KEYS)}")
+        raise UserError(f"{where}: unknown key '{unknown[0]}'.{suggest(unknown[0], (*KEYS, *also))}")
     if isinstance(entry.get("layers"), dict):
         entry["layers"] = ",".join(f"{area}={layer}" for area, layer in entry["layers"].items())
     entry = {key: str(value) if key == "model" else value for key, value in entry.items()}  # 991 may stand as a number
     wrong = [key for key, value in entry.items() if not isinstance(value, str) or not value.strip()]
     if wrong or "model" not in entry:
         raise UserError(f'{where}: {wrong[0] if wrong else "model"} must be text, such as model = "timm:resnet18".')
-    return {
+    return more | {
         key: _found_from(folder, value) if key in ("model", "weights", "layer_map") else value
         for key, value in entry.items()
     }

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..plugin.errors import UserError
-from ..words import parse_layers
+from ..words import count, parse_layers, printable
 from .front_end import front_end
 from .progress import downloading
 
@@ -35,14 +35,17 @@ Examples:
 CHECK_HELP = """
 Check a Brain-Score submission zip, also one not made here, before the site counts the upload.
 
-The plugin's code is run in a process of its own; with --full in a fresh environment made from its requirements, and
-scored on the demo suite.
+The plugin's code is run in processes of its own: behind a wall where bubblewrap is installed (no network, none of your
+files), else with your rights, and the verdict says so. With --full it runs in a fresh environment made from its
+requirements, and is scored on the demo suite.
 
 Examples:
 
   brainscore-submission check submission.zip
 
   brainscore-submission check submission.zip --full
+
+  brainscore-submission check submission.zip --network     (its code fetches weights by itself)
 """
 
 WEIGHTS_HELP = """
@@ -54,7 +57,7 @@ Example:
 """
 
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
-_COLOURS = {"ok": "green", "failed": "red", "advice": "yellow", "unchecked": "cyan"}
+_COLOURS = {"failed": "red", "advice": "yellow", "unchecked": "cyan", "ok": "green"}  # in the order they are shown
 
 
 def package(
@@ -69,6 +72,7 @@ def package(
 ) -> None:
     """See `PACKAGE_HELP`, which is the help text."""
     with front_end() as terminal:
+        from ..checking.zip_check import upload_steps
         from ..models.opening import committed_model
         from ..packaging import hashes
         from ..packaging import package as build
@@ -81,12 +85,17 @@ def package(
             identifier = name if len(names) == 1 else f"{name}_{card.competition_id or card.identifier}"
             path = build(card, committed, identifier, place, weights_location, weights=weights)
             size = path.stat().st_size
-            built.append({"identifier": identifier, "model": one, "path": str(path), "bytes": size, **hashes(path)})
+            steps = [f"Check it: brainscore-submission check --full {path}", *upload_steps(identifier)]
+            facts = {"identifier": identifier, "model": one, "path": str(path), "bytes": size, **hashes(path)}
+            built.append(facts | {"next_steps": steps})
             if not as_json:
                 terminal.out.write(f"{path} ({size / 1000:.0f} kB): {identifier}\n")
         if as_json:
             terminal.out.write(json.dumps({"packages": built}, ensure_ascii=False) + "\n")
-        terminal.console.print("Next: brainscore-submission check --full", path, highlight=False)
+        else:
+            terminal.console.print("From here to the leaderboard:", highlight=False)
+            for number, step in enumerate(built[-1]["next_steps"], 1):
+                terminal.console.print(f"{number}. {step}", highlight=False, markup=False)
 
 
 def _folder_of_zips(out: str, models: list[str]) -> str:
@@ -102,6 +111,8 @@ def check(
     full: Annotated[bool, typer.Option("--full", help="Fresh environment, and scores on the demo suite.")] = False,
     environment: Annotated[Path | None, typer.Option(help="Reuse this environment instead of making one.")] = None,
     constraints: Annotated[Path | None, typer.Option(help="pip constraints for the fresh environment.")] = None,
+    network: Annotated[bool, typer.Option("--network", help="Let the plugin's code use the network.")] = False,
+    show_all: Annotated[bool, typer.Option("--all", help="List the rules that hold, too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """See `CHECK_HELP`, which is the help text."""
@@ -110,16 +121,21 @@ def check(
 
         with terminal.console.status("checking") as status:
             verdict = run_check(
-                zip_path, full, lambda line: status.update(Text(line)), environment=environment, constraints=constraints
+                zip_path,
+                full,
+                lambda line: status.update(Text(line)),
+                environment=environment,
+                constraints=constraints,
+                network=network,
             )
         if as_json:
             terminal.out.write(json.dumps(verdict.as_json(), ensure_ascii=False) + "\n")
         else:
-            _show(verdict, terminal.out)
+            _show(verdict, terminal.out, show_all)
     if verdict.failures:
         raise UserError(f"{zip_path} would be refused: {len(verdict.failures)} rule(s) failed, named above.")
     if not verdict.passed:
-        raise UserError(f"{zip_path} is not proven: the model could not be loaded here, see above.")
+        raise UserError(f"{zip_path} is not proven: the model could not be tried here, see above.")
 
 
 def weights(
@@ -149,19 +165,25 @@ def weights(
 package.__doc__, check.__doc__, weights.__doc__ = PACKAGE_HELP, CHECK_HELP, WEIGHTS_HELP
 
 
-def _show(verdict: Verdict, out: TextIO) -> None:
+def _show(verdict: Verdict, out: TextIO, show_all: bool) -> None:
+    """Failures first, then advice, then what was not checked; what holds is counted."""
     # What was found is quoted as it is: paths and requirements such as brainscore-vision[test] look like markup.
     console = Console(file=out, markup=False, emoji=False, highlight=False)
-    table = Table(title=f"{verdict.zip}: {', '.join(verdict.identifiers) or 'no model'}")
+    table = Table(title=printable(f"{verdict.zip}: {', '.join(verdict.identifiers) or 'no model'}"))
     for heading in ("rule", "", "what was found"):
         table.add_column(heading, overflow="fold")  # paths and file names are never cut
-    for finding in verdict.findings:
-        text = finding.message + (f"\n→ {finding.remedy}" if finding.remedy else "")
-        table.add_row(finding.rule, Text(finding.status, _COLOURS[finding.status]), text)
+    for status, colour in _COLOURS.items():
+        for finding in verdict.of(status) if show_all or status != "ok" else ():
+            text = finding.message + (f"\n→ {finding.remedy}" if finding.remedy else "")
+            table.add_row(printable(finding.rule), Text(status, colour), printable(text))
     console.print(table)
+    held = verdict.of("ok")
+    if not show_all:
+        walled = [f"; {finding.message}" for finding in held if finding.rule == "wall"]
+        console.print(f"{count(len(held), 'rule holds', 'rules hold')} (--all lists them){''.join(walled)}")
     if verdict.sha256:
         console.print(f"sha256 {verdict.sha256}")
     for area, score in (verdict.demo_scores or {}).items():
-        console.print(f"{area}: {score!r}")
+        console.print(printable(f"{area}: {score!r}"))
     for number, step in enumerate(verdict.next_steps, 1):
-        console.print(f"{number}. {step}")
+        console.print(printable(f"{number}. {step}"))

@@ -4,6 +4,8 @@ A neuron is a seeded random weighting of its area's channels (in V1, V2 and V4 u
 independent Gaussian noise on every trial. Its response has unit variance over the stimuli before the noise.
 """
 
+import hashlib
+import inspect
 from functools import lru_cache
 
 import numpy as np
@@ -14,9 +16,20 @@ from brainscore_vision.benchmark_helpers.screen import ImageConverter
 from PIL import Image
 from torchvision import transforms
 
+from ..engine import kept_arrays
 from ..plugin.areas import AREAS
+from ..plugin.fingerprint import NETWORK_CODE, versions_of
+from . import ground_truth
 from .ground_truth import BEHAVIOR_LAYER, INPUT_PX, VISUAL_DEGREES, GroundTruthNetwork
-from .stimuli import OBJECT_DEGREES, TEXTURE_DEGREES, DemoStimulus, object_stimuli, stimulus_folder, texture_stimuli
+from .stimuli import (
+    OBJECT_DEGREES,
+    TEXTURE_DEGREES,
+    DemoStimulus,
+    StimulusFolder,
+    object_stimuli,
+    stimulus_folder,
+    texture_stimuli,
+)
 
 N_NEURONS = 60
 N_REPETITIONS = 20
@@ -77,11 +90,25 @@ def stimulus_set(stimuli: list[DemoStimulus], name: str) -> StimulusSet:
 def features(degrees: int) -> dict[str, np.ndarray]:
     """Noise-free output of every layer of the ground-truth network that is read, for the pictures of that size.
 
+    Computed once on a machine: kept with the hash of the pictures, of the network's code and of what it calls.
+
     Returns
     -------
     dict of layer to ndarray of shape (n_stimuli, n_features), float64
     """
-    folder, network = stimulus_folder(), GroundTruthNetwork().double().eval()
+    folder = stimulus_folder()
+    code = hashlib.sha256(inspect.getsource(ground_truth).encode()).hexdigest()
+    facts = {"pictures": folder.sha256, "degrees": degrees, "code": code, **versions_of(("numpy", *NETWORK_CODE))}
+    path = folder.path.parent / f"{folder.path.name}-answers-{degrees}.npz"
+    kept = kept_arrays.load(path, facts)
+    if kept is None:
+        kept = _computed(degrees, folder)
+        kept_arrays.save(path, kept, facts)
+    return kept
+
+
+def _computed(degrees: int, folder: StimulusFolder) -> dict[str, np.ndarray]:
+    network = GroundTruthNetwork().double().eval()
     outputs = {layer: [] for layer in (*AREAS, BEHAVIOR_LAYER)}
     hooks = [
         network.get_submodule(layer).register_forward_hook(lambda module, args, output, kept=kept: kept.append(output))

@@ -130,6 +130,10 @@ def survey(network: nn.Module, images: Tensor, preferred: Sequence[str] = ()) ->
         firings[layer].flops, firings[layer].live_bytes = flops.get_total_flops(), live.now
 
     with ExitStack() as stack:
+        # A parameter handed from module to module, such as CaiT's class token, would break the counter's hooks.
+        for parameter in [parameter for parameter in network.parameters() if parameter.requires_grad]:
+            stack.callback(parameter.requires_grad_, True)
+            parameter.requires_grad_(False)
         for module, (layer, *_) in names.items():
             handle = module.register_forward_hook(lambda _m, _i, output, layer=layer: receive(layer, output))
             stack.callback(handle.remove)

@@ -171,7 +171,9 @@ def read_labelled_images(
             looked.append(found)
             if progress is not None:
                 progress(len(looked), len(source.identities))
-    broken = [f"{source.identities[row]} ({reason})" for row, (_, reason) in enumerate(looked) if reason]
+    names = zip(source.identities, looked, strict=True)
+    # the reason begins with the file's whole path, which ends with its name in the set
+    broken = [f"{name}{reason.partition(name)[2]}" for name, (_, reason) in names if reason]
     _require_few(broken, len(looked), source)
     images = LabelledImages(
         name=source.name,
@@ -181,7 +183,7 @@ def read_labelled_images(
         read=read,
         preprocessing=preprocessing,
         maps=source.maps,
-        notes=(*source.notes, *([f"{count(len(broken), 'broken image')} left out: {few(broken)}."] if broken else [])),
+        notes=(*source.notes, *([f"{count(len(broken), 'broken image')} left out: {few(broken)}"] if broken else [])),
     )
     return images.of([row for row, (_, reason) in enumerate(looked) if reason is None]) if broken else images
 
@@ -219,7 +221,7 @@ def framed_maps(maps: np.ndarray, preprocessing: Preprocessing) -> Tensor:
 def _require_few(broken: Sequence[str], n_images: int, source: Source) -> None:
     if len(broken) > MOST_BROKEN * n_images:
         raise UserError(
-            f"{source.name}: {len(broken)} of {n_images} images cannot be read, more than 1 %: {few(broken, 3)}.\n"
+            f"{source.name}: {len(broken)} of {n_images} images cannot be read, more than 1 %: {few(broken, 3)}\n"
             "Fetch them again, or take them out of the set."
         )
 

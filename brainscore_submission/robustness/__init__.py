@@ -1,1 +1,1 @@
-"""What is measured with attacks. Pure functions so far: arrays in, numbers out."""
+"""What is measured with attacks: accuracy, tolerance, alignment, convergence, and the records of them."""

@@ -80,7 +80,7 @@ def _path(folder: Path, number: int) -> Path:
 
 def _read(path: Path) -> dict[str, np.ndarray] | None:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return dict(file)
     except FileNotFoundError:
         return None

@@ -33,7 +33,7 @@ def convert(
 
     Parameters
     ----------
-    paths : TFRecord files of features image and heatmap (JPEG, PNG, or raw bytes or float32 of a square), and label
+    paths : TFRecord files of features image and heatmap (JPEG, PNG, or the float32 values of a square), and label
     out : npz to write
     blur_px : standard deviation of a Gaussian over each map, in pixels of the map; 0 keeps it as stored
     progress : called with the number of records read
@@ -119,7 +119,7 @@ def _one(features: Mapping[str, Feature], where: str) -> tuple[np.ndarray, np.nd
 
 
 def _picture(feature: Feature, channels: int, what: str) -> np.ndarray:
-    """An encoded picture, or raw values of a square one: (side, side, channels), uint8 or float32."""
+    """An encoded picture, uint8, or the float32 values of a square one: (height, width, channels)."""
     if isinstance(feature, np.ndarray):
         return _square(feature, channels, what)
     (data,) = feature[:1]
@@ -129,19 +129,13 @@ def _picture(feature: Feature, channels: int, what: str) -> np.ndarray:
         except (OSError, SyntaxError, ValueError) as error:
             raise UserError(f"{what}: not a readable picture ({error}).") from error
         return np.array(picture).reshape(picture.height, picture.width, channels)
-    kinds = [kind for kind in (np.float32, np.uint8) if _side(len(data) / np.dtype(kind).itemsize, channels)]
-    if len(kinds) != 1:
-        raise UserError(f"{what}: {len(data)} bytes are no JPEG, no PNG and no square of {channels} channel(s).")
-    return _square(np.frombuffer(data, kinds[0]), channels, what)
+    if len(data) % 4:
+        raise UserError(f"{what}: {len(data)} bytes are no JPEG, no PNG and no square of float32.")
+    return _square(np.frombuffer(data, "<f4"), channels, what)
 
 
 def _square(values: np.ndarray, channels: int, what: str) -> np.ndarray:
-    side = _side(values.size, channels)
-    if side is None:
-        raise UserError(f"{what}: {values.size} values are no square of {channels} channel(s).")
+    side = round((values.size / channels) ** 0.5)
+    if not side or side * side * channels != values.size:
+        raise UserError(f"{what}: {values.size} values are no JPEG, no PNG and no square of {channels} channel(s).")
     return values.reshape(side, side, channels)
-
-
-def _side(n_values: float, channels: int) -> int | None:
-    side = round((n_values / channels) ** 0.5)
-    return side if side and side * side * channels == n_values else None

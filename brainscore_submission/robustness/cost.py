@@ -11,6 +11,7 @@ from torch import Tensor
 from ..attacks.classifier import Classifier, admitted
 from ..attacks.gradients import gradient_at
 from ..attacks.losses import log_odds
+from ..plugin.errors import UserError
 from .classifiers import clean_logits
 
 
@@ -26,7 +27,22 @@ class Pace(NamedTuple):
 
 
 def pace(classifier: Classifier, pixels: Tensor) -> Pace:
-    """Time one batch, forward and forward and back, each the faster of two."""
+    """Time one batch, forward and forward and back, each the faster of two; half of one that does not fit.
+
+    Raises
+    ------
+    UserError
+        one image does not fit into the GPU's memory; and what an attack refuses
+    """
+    try:
+        return _pace(classifier, pixels)
+    except torch.OutOfMemoryError as error:
+        if len(pixels) == 1:
+            raise UserError("one image does not fit into the GPU's memory. Use --device cpu, or free it.") from error
+    return pace(classifier, pixels[: len(pixels) // 2])
+
+
+def _pace(classifier: Classifier, pixels: Tensor) -> Pace:
     labels = torch.zeros(len(pixels), dtype=torch.int64)
     with admitted(classifier, pixels, labels) as (pixels, labels, _):
         forward = _seconds(lambda: clean_logits(classifier, pixels), pixels)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,7 +79,7 @@ def measure_semantics(
     book: RecordBook,
     classifier: Classifier,
     threat: Threat,
-    judges: Mapping[str, Model],
+    judges: Sequence[Model],
     seed: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[Measured]:
@@ -89,7 +89,7 @@ def measure_semantics(
     ----------
     book : of the attacked model and the images
     threat : linf, whose radius scales the pictures
-    judges : name -> Model
+    judges : the networks that look at the pictures
 
     Returns
     -------
@@ -120,7 +120,8 @@ def measure_semantics(
     csv.writer(out, lineterminator="\n").writerows([("file", "class_index"), *rows])
     write_whole(pictures / "labels.csv", out.getvalue().encode(), "--results")
     found = []
-    for name, judge in judges.items():
+    for judge in judges:
+        name = " ".join([judge.name, *(f"[{mark}]" for mark in judge.marks)])
         seen = judged(judge, pictures, partial(progress, name) if progress else None)
         measured = {"metric": "perturbation_top1", **share(seen["rank"] < 1)}
         facts = {"top5": float((seen["rank"] < 5).mean()), "pictures": pictures.name}

@@ -8,6 +8,7 @@ The only file of this room that needs the room of records.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import hashlib
@@ -160,6 +161,8 @@ class RecordBook:
     def forget(self, what: str, settings: Mapping[str, Any]) -> None:
         """Delete the unfinished batches of `look`, once the record is kept."""
         forget(self._unfinished(what, settings))
+        with contextlib.suppress(OSError):  # another run's batches are in it
+            self._unfinished(what, settings).parent.rmdir()
 
     def fingerprint(self, settings: Mapping[str, Any]) -> str:
         """Hash of everything that a number depends on; the size of batches too, since it moves the last digits."""

@@ -25,7 +25,7 @@ from .tolerance import tolerance
 if TYPE_CHECKING:  # records need Brain-Score's libraries, an attack does not
     from .recording import Measured, RecordBook
 
-SEARCHES = {"minimal": minimal_l2, "linsley2023": linsley2023}
+SEARCHES = ("minimal", "linsley2023")
 LIMIT = 10.0
 
 
@@ -56,10 +56,11 @@ def smallest_perturbations(classifier: Classifier, search: str = "minimal", step
         if batch.maps is None:
             return seen
         rho, reason = np.full(len(labels), math.nan), np.full(len(labels), "misclassified", dtype="<U40")
-        right = seen["correct"]
-        images = [values.cpu().numpy() for values in (attack.adversarial, pixels[correct], attack.found)]
-        rho[right], reasons = alignment(*images, batch.maps.numpy()[right])
-        reason[right] = [one or "" for one in reasons]
+        if correct.any():
+            right = seen["correct"]
+            images = [values.cpu().numpy() for values in (attack.adversarial, pixels[correct], attack.found)]
+            rho[right], reasons = alignment(*images, batch.maps.numpy()[right])
+            reason[right] = [one or "" for one in reasons]
         return seen | {"rho": rho, "reason": reason}
 
     return look
@@ -93,7 +94,7 @@ def measure_tolerance(
     ----------
     book : of the model and the images
     classifier : of the same model
-    search : a key of `SEARCHES`
+    search : one of `SEARCHES`
     steps : of DDN
     limit : l2 size up to which the mean looks, the same for networks that are compared
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -35,11 +34,8 @@ def read_photos(where: Sequence[Path], preprocessing: Preprocessing) -> Labelled
     Raises
     ------
     UserError
-        a place that is not there, no photo, or one that cannot be read
+        no photo, or one that cannot be read
     """
-    missing = next((path for path in where if not path.exists()), None)
-    if missing:
-        raise UserError(f"there is no {missing}. Give photos, or a folder of them.")
     found = [file for path in where for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
     files = [file for file in found if file.suffix.lower() in SUFFIXES]
     others = [file.name for file in found if file.suffix.lower() not in SUFFIXES]
@@ -121,14 +117,3 @@ def towards(classifier: Classifier, target: int, *, eps: float, steps: int, step
 def as_bytes(pixels: torch.Tensor) -> torch.Tensor:
     """Pixels in [0, 1] as 0 to 255, rounded: uint8 on the CPU."""
     return (pixels * 255).round().to(torch.uint8).cpu()
-
-
-def most_distant(px: int, channels: int = 3) -> float:
-    """The largest l2 distance that two images of px x px pixels in [0, 1] can have.
-
-    Examples
-    --------
-    >>> round(most_distant(224), 2)
-    387.98
-    """
-    return math.sqrt(channels * px * px)

@@ -303,6 +303,8 @@ def _score_jobs(jobs: list[Job], model: Model, suite: Suite, options: ScoreOptio
         seconds = {"recording": recording_seconds}
         try:
             record, sidecar = score_job(job, candidate, envelope, n_features, seconds, options.cache)
+            if recorder.unsteady:
+                record = record.model_copy(update={"notes": (*record.notes, recorder.unsteady)})
         except Exception as error:
             # A run over many benchmarks survives each of them; alone, what is the user's to mend is said as ever.
             if len(jobs) == 1 and isinstance(error, UserError):

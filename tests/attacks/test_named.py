@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from brainscore_submission.attacks.classifier import Classifier
-from brainscore_submission.attacks.named import ATTACKS, parse_attack, run_attack
+from brainscore_submission.attacks.named import ATTACKS, most_passes, parse_attack, run_attack
 from brainscore_submission.attacks.threats import Threat
 from brainscore_submission.plugin.errors import UserError
 
@@ -81,3 +81,25 @@ def test_a_search_counts_what_lies_within_the_threat():
         assert attack.found.tolist() == [True, False] and attack.size[1].isnan()
         assert torch.equal(attack.adversarial[1], pixels[1])
         assert abs(float(attack.size[0]) - 0.1) < 0.011
+
+
+@pytest.mark.parametrize(
+    "typed", ["fgsm", "pgd:6x3", "apgd:7x2", "apgd-dlr:5x1", "apgd-t:4x9", "minimal:12", "linsley2023"]
+)
+def test_the_stated_passes_are_those_of_an_image_that_resists(typed):
+    """Counted on a network that no pixel moves, so that every try is made."""
+
+    class Same(nn.Module):
+        def forward(self, images):
+            return images.flatten(1)[:, :1] * 0 + torch.arange(6, 0, -1).to(images)
+
+    classifier = Classifier(Same().eval())
+    pixels, labels = torch.full((3, 1, 2, 2), 0.5), torch.zeros(3, dtype=torch.int64)
+    classifier(pixels[:1])
+    classifier.passes = 0
+    threat = Threat("l2" if typed.startswith(("minimal", "linsley")) else "linf", 0.1)
+    run_attack(typed, classifier, pixels, labels, threat)
+    forward, backward = most_passes(typed, threat.norm, classifier.n_classes)
+    assert classifier.passes / 3 <= forward and backward < forward
+    if typed != "linsley2023":  # which stops where the largest radius finds nothing
+        assert classifier.passes / 3 >= forward - 1

@@ -1,7 +1,6 @@
 """The leaderboard's dry run: through Brain-Score's registry, equal to evaluate.py to the last digit."""
 
 import hashlib
-import sys
 import zipfile
 
 import pytest
@@ -9,8 +8,10 @@ import timm
 import torch
 
 from brainscore_submission.checking import running
-from brainscore_submission.checking.dry_run import evaluate_scores, own_scores_of
+from brainscore_submission.checking.dry_run import evaluate_scores, own_scores_of, weights_of
+from brainscore_submission.checking.running import Trial
 from brainscore_submission.checking.sandbox import Sandbox
+from brainscore_submission.checking.wall import why_no_wall
 from brainscore_submission.packaging import package
 from brainscore_submission.plugin.card import Card, Preprocessing, Source, Weights
 
@@ -40,9 +41,9 @@ def plugin(tmp_path, monkeypatch):
 
 def dry_run(plugin, tmp_path):
     """Scores through Brain-Score's registry, in a process of its own, and what was found on the way."""
-    (tmp_path / "sandbox").mkdir()
-    sandbox = Sandbox(tmp_path / "sandbox", sys.executable)
-    return running.dry_run(sandbox, sandbox.place(plugin), NAME, timeout=3600)
+    weights = weights_of(plugin, NAME, print)
+    sandbox = Sandbox(tmp_path / "sandbox", wall=why_no_wall() is None, weights=weights)
+    return running.dry_run(Trial(sandbox, Sandbox(tmp_path / "court"), plugin, NAME, timeout=3600))
 
 
 @pytest.mark.slow
@@ -62,5 +63,7 @@ def test_a_plugin_that_cannot_be_loaded_has_no_scores_and_a_reason(plugin, tmp_p
 
 def test_only_this_projects_plugins_have_numbers_to_compare_with(plugin):
     assert own_scores_of(plugin) is evaluate_scores
+    assert [name for name in weights_of(plugin, NAME, print)] == ["tiny.pt"]
     (plugin / "card.py").unlink()
     assert own_scores_of(plugin) is None
+    assert weights_of(plugin, NAME, print) == {}

@@ -14,9 +14,11 @@ import brainscore_vision
 import pytest
 
 from brainscore_submission.checking import check, running
-from brainscore_submission.checking.processes import Finished, run_group, without_credentials
+from brainscore_submission.checking.processes import Finished, environment_of, environment_of_pip, run_group
+from brainscore_submission.checking.running import Trial
 from brainscore_submission.checking.sandbox import Sandbox
 from brainscore_submission.checking.verdict import Verdict
+from brainscore_submission.checking.wall import why_no_wall
 
 RESNET = """
 import functools
@@ -70,14 +72,14 @@ def zipped(path, files):
     return path
 
 
-def placed(folder, files):
-    """A sandbox with a plugin in it."""
+def on_trial(folder, files, timeout=TIMEOUT, wall=False, **options):
+    """A plugin and its judge, each in a sandbox of its own."""
     plugin = folder / "tiny_resnet"
     for name, text in files.items():
         (plugin / name).parent.mkdir(parents=True, exist_ok=True)
         (plugin / name).write_text(text.lstrip())
-    sandbox = Sandbox(folder / "run", threads=1)
-    return sandbox, sandbox.place(plugin)
+    sandbox, court = Sandbox(folder / "run", threads=1, wall=wall), Sandbox(folder / "court", threads=1)
+    return Trial(sandbox, court, plugin, "tiny_resnet", timeout, **options)
 
 
 def installed():
@@ -105,6 +107,9 @@ def test_a_resnet_wrapped_as_in_brainscores_tutorial_passes(tmp_path, tempdir_in
     assert {f"generic-test_{name}" for name in GENERIC} <= passed
     assert {"brainscore-scan", "brainscore-folder", "loads", "own-test_has_identifier"} <= passed
     assert {"areas", "environment", "name-on-site"} <= {finding.rule for finding in verdict.unchecked}
+    assert next(finding.status for finding in verdict.findings if finding.rule == "wall") == (
+        "ok" if why_no_wall() is None else "unchecked"
+    )
     assert len(stages) == 5
     assert any("upload the zip" in step for step in verdict.next_steps)
     assert installed() == before, "the installed Brain-Score was written to"
@@ -121,8 +126,8 @@ GENERIC = (
 
 
 def load(folder, **files):
-    sandbox, plugin = placed(folder, TUTORIAL | {MAP: LAYERS} | files)
-    return {finding.rule: finding for finding in running.load(sandbox, plugin, "tiny_resnet", TIMEOUT)}
+    trial = on_trial(folder, TUTORIAL | {MAP: LAYERS} | files)
+    return {finding.rule: finding for finding in running.load(trial)}
 
 
 @pytest.mark.parametrize(
@@ -140,46 +145,54 @@ def test_what_would_break_on_the_server_breaks_here(replacement, words, tmp_path
     assert finding.remedy
 
 
-TRACEBACK = """Traceback (most recent call last):
-  File "streams.py", line 9, in _open_s3
-botocore.exceptions.EndpointConnectionError: could not connect
-
-Traceback (most recent call last):
-  File "fetching.py", line 128, in _from_sources
-    raise UserError(
-{}
-Ways on: --weights PATH with a file you have; or --weights untrained for a seeded random network.
-"""
 CUT = "s3://b/a_long_name.pth@v: no connection (EndpointConnectionError)"
 
 
-def last_words(*answers, module="brainscore_vision.models.tiny_resnet.errors"):
-    tried = "".join(f"\n  {answer}" for answer in answers)
-    return TRACEBACK.format(f"{module}.UserError: cannot fetch a_long_name.pth for tiny_resnet. Tried:{tried}")
+def answers(*said):
+    """As `fetch` says it."""
+    return (
+        "cannot fetch a_long_name.pth for tiny_resnet. Tried:" + "".join(f"\n  {one}" for one in said) + "\nWays on: …"
+    )
 
 
 @pytest.mark.parametrize(
     ("said", "status", "words"),
     [
-        (last_words(CUT), "unchecked", "could not be fetched here .*a_long_name.pth@v: no connection .*nothing wrong"),
-        (last_words("/mirror/a.pth: no such file", CUT), "unchecked", "/mirror/a.pth: no such file; s3.*no connection"),
-        (last_words("https://x.org/a.pth: 503 Service Unavailable"), "unchecked", "503 Service"),
-        (last_words("s3://b/a.pth: 404 NoSuchKey"), "failed", "cannot be fetched: s3://b/a.pth: 404 NoSuchKey"),
-        (last_words("s3://b/a.pth: 403 AccessDenied"), "failed", "403 AccessDenied"),
-        (last_words("s3://b/a.pth: wrong file: sha1 503, expected 12"), "failed", "wrong file"),
-        (last_words(CUT, module="elsewhere.errors"), "failed", "fails"),
-        (last_words(CUT) + "\nTraceback (most recent call last):\n  File\nKeyError: 'x'\n", "failed", "KeyError: 'x'"),
-        ("ConnectionError: no connection (mine)", "failed", "ConnectionError"),
+        (answers(CUT), "unchecked", "could not be fetched here .*a_long_name.pth@v: no connection .*nothing wrong"),
+        (answers("/mirror/a.pth: no such file", CUT), "unchecked", "/mirror/a.pth: no such file; s3.*no connection"),
+        (answers("https://x.org/a.pth: 503 Service Unavailable"), "unchecked", "503 Service"),
+        (answers("s3://b/a.pth: 404 NoSuchKey"), "failed", "cannot be fetched: s3://b/a.pth: 404 NoSuchKey"),
+        (answers("s3://b/a.pth: 403 AccessDenied"), "failed", "403 AccessDenied"),
+        (answers("s3://b/a.pth: wrong file: sha1 503, expected 12"), "failed", "wrong file"),
+        ("the disk is full: a_long_name.pth does not fit", "unchecked", "disk is full"),
     ],
-    ids=["offline", "mirror without it", "busy", "not there", "private", "wrong", "no package of ours", "later", "own"],
+    ids=["offline", "mirror without it", "busy", "not there", "private", "wrong", "full disk"],
 )
-def test_a_checkpoint_out_of_reach_is_no_fault_of_the_zip_and_any_other_is(said, status, words, monkeypatch):
-    monkeypatch.setattr(running, "_work", lambda *args: (Finished(1, said), {}))
-    (finding,) = running.load(None, Path(), "tiny_resnet", TIMEOUT)
+def test_a_checkpoint_out_of_reach_is_no_fault_of_the_zip_and_any_other_is(said, status, words):
+    finding = running.not_fetched(said)
     assert (finding.rule, finding.status) == ("loads", status)
     assert re.search(words, finding.message)
-    assert ("BRAINSCORE_SUBMISSION_MIRROR=" in finding.remedy) == (status == "unchecked")
+    assert finding.remedy
     assert not Verdict("my.zip", None, ("tiny_resnet",), (finding,)).passed  # nothing was proven
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "words"),
+    [
+        ("import urllib.request; urllib.request.urlopen('http://127.0.0.1:9/w.pt')", "unchecked", "no connection"),
+        ("import module_that_is_declared", "unchecked", "declared and not installed here"),
+        ("import module_that_is_not", "failed", "No module named"),
+        ("raise SystemExit(3)", "failed", "SystemExit: 3"),
+        ("import os; os._exit(0)", "failed", "ended without an answer"),
+    ],
+)
+def test_why_a_plugin_does_not_load(error, status, words, tmp_path):
+    """Raised by a real plugin in Brain-Score's own loader."""
+    trial = on_trial(tmp_path, TUTORIAL | {"model.py": error}, declared=frozenset({"module_that_is_declared"}))
+    (finding,) = running.load(trial)
+    assert (finding.rule, finding.status) == ("loads", status), finding
+    assert words in finding.message
+    assert finding.remedy
 
 
 def test_the_shipped_layer_map_is_recorded_and_a_wrong_layer_named(tmp_path):
@@ -190,37 +203,54 @@ def test_the_shipped_layer_map_is_recorded_and_a_wrong_layer_named(tmp_path):
     assert "recording V4 (layer9) fails" in findings["area-V4"].message
 
 
-def test_a_map_may_name_more_areas_than_are_recorded(monkeypatch):
-    """A Brain-Score layer map may hold any area; the worker records the four of the benchmarks."""
-    recorded = {"neuroids": 8, "unique": True, "finite": True, "varies": True}
-    layer_map = {"V3": "layer1", "IT": "layer4", "V1": "conv1", "V2": "layer1", "V4": "layer2"}
-    report = {"loaded": {"seconds": 1.0, "identifier": "mine"}, "layer_map": layer_map}
-    report |= {"V1": recorded, "V2": recorded, "V4": recorded, "IT": recorded}
-    report |= {"behavior": {"lowest": 0.0, "highest": 1.0, "finite": True}}
+def reported(monkeypatch, report):
+    """What is found where the judge reports this."""
+    monkeypatch.setattr(Trial, "judge", lambda self, task, **facts: (Finished(0, "the last line"), report))
+    trial = Trial(None, None, Path("tiny_resnet"), "mine", TIMEOUT)
+    return {finding.rule: finding for finding in running.load(trial)}
 
-    def findings(report):
-        monkeypatch.setattr(running, "_work", lambda *args: (Finished(0, "KeyError: 'V2'"), report))
-        return {finding.rule: finding for finding in running.load(None, Path(), "mine", TIMEOUT)}
 
-    statuses = {rule: finding.status for rule, finding in findings(report).items()}
-    assert statuses == dict.fromkeys(["loads", "area-V1", "area-V2", "area-V4", "area-IT", "behavior"], "ok")
-    without = report | {"layer_map": {"V1": "conv1"}}
-    del without["V2"]
-    assert findings(without)["area-V2"].message == "recording V2 (no layer) fails: KeyError: 'V2'"
+RECORDED = {"neuroids": 8, "unique": True, "finite": True, "varies": True}
+REPORT = {"seconds": 1.0, "identifier": "mine", "registered": ["mine"], "layers": [], "layer_map": json.loads(LAYERS)}
+REPORT |= dict.fromkeys(["V1", "V2", "V4", "IT"], RECORDED)
+REPORT |= {"behavior": {"lowest": 0.0, "highest": 1.0, "finite": True}}
+
+
+def test_a_map_may_name_more_areas_than_are_recorded_or_fewer(monkeypatch):
+    """A Brain-Score layer map may hold any area; the judge records the four of the benchmarks."""
+    more = reported(monkeypatch, REPORT | {"layer_map": json.loads(LAYERS) | {"V3": "layer1"}})
+    assert {finding.status for finding in more.values()} == {"ok"}
+    fewer = reported(monkeypatch, REPORT | {"layer_map": {"V1": "conv1"}})
+    assert [rule for rule, finding in fewer.items() if finding.status == "advice"] == ["area-V2", "area-V4", "area-IT"]
+    broken = {key: value for key, value in REPORT.items() if key not in ("V2", "V4", "IT", "behavior")}
+    findings = reported(monkeypatch, broken | {"error": {"said": "KeyError: 'V2'", "causes": []}})
+    assert findings["area-V2"].status == "failed"
+    assert findings["area-V2"].message == "recording V2 (layer1) fails: KeyError: 'V2'"
+
+
+def test_what_brainscores_tests_let_pass_is_advice(monkeypatch):
+    findings = reported(monkeypatch, REPORT | {"V4": RECORDED | {"finite": False}, "behavior": None})
+    assert (findings["area-V4"].status, findings["behavior"].status) == ("advice", "advice")
+    assert (
+        reported(monkeypatch, REPORT | {"behavior": {"lowest": -1.0, "highest": 1.0, "finite": True}})[
+            "behavior"
+        ].status
+        == "failed"
+    )
 
 
 def test_brainscores_scan_finds_a_second_registration(tmp_path):
     second = INIT + "for name in ['tiny_resnet_2']: model_registry[name] = lambda: None\n"
-    sandbox, plugin = placed(tmp_path, TUTORIAL | {"__init__.py": second})
-    findings = {finding.rule: finding for finding in running.scan(sandbox, plugin, "tiny_resnet", TIMEOUT)}
+    trial = on_trial(tmp_path, TUTORIAL | {"__init__.py": second})
+    findings = {finding.rule: finding for finding in running.scan(trial)}
     assert findings["brainscore-scan"].status == "failed"
     assert findings["brainscore-folder"].status == "ok"
 
 
 def test_a_failing_own_test_is_named(tmp_path):
     failing = "def test_good():\n    assert True\n\n\ndef test_bad():\n    assert 1 == 2\n"
-    sandbox, plugin = placed(tmp_path, TUTORIAL | {"test.py": failing})
-    findings = {finding.rule: finding for finding in running.own_tests(sandbox, plugin, TIMEOUT)}
+    trial = on_trial(tmp_path, TUTORIAL | {"test.py": failing})
+    findings = {finding.rule: finding for finding in running.own_tests(trial)}
     assert findings["own-test_good"].status == "ok"
     assert findings["own-test_bad"].status == "failed"
     assert "assert 1 == 2" in findings["own-test_bad"].message
@@ -230,13 +260,15 @@ def judged(monkeypatch, tmp_path, cases, code):
     """The findings on a plugin whose tests ended so, and pytest with this exit code."""
     sandbox = Sandbox.__new__(Sandbox)  # without its processes: the report is all that is judged
     sandbox.folder = tmp_path
+    (tmp_path / "out").mkdir()
 
-    def pytest_writes(target, report, timeout, *options):
+    def pytest_writes(target, report, timeout):
         report.write_text(f"<testsuites><testsuite>{cases}</testsuite></testsuites>")
-        return Finished(code, "the last line")
+        return Finished(code, "the last line", "" if code is not None else "not done after 300 s")
 
     monkeypatch.setattr(sandbox, "pytest", pytest_writes)
-    return running.own_tests(sandbox, tmp_path, TIMEOUT)
+    monkeypatch.setattr(Trial, "place", lambda self: tmp_path)
+    return running.own_tests(Trial(sandbox, sandbox, tmp_path, "tiny_resnet", TIMEOUT))
 
 
 FAILED, ERROR = '<failure message="assert 1 == 2&#10;more"/>', '<error message="no fixture"/>'
@@ -291,21 +323,20 @@ def test_number(number):
 def test_screen():
     pytest.skip("needs a display")
 """
-    sandbox, plugin = placed(tmp_path, TUTORIAL | {"test.py": tests})
-    number, screen = running.own_tests(sandbox, plugin, TIMEOUT)
+    number, screen = running.own_tests(on_trial(tmp_path, TUTORIAL | {"test.py": tests}))
     assert (number.status, screen.status) == ("failed", "advice")
     assert "test_number[1] fails: assert 1 == 2" in number.message
     assert "needs a display" in screen.message
 
 
 def test_a_test_file_without_tests_is_advice_only(tmp_path, monkeypatch):
-    sandbox, plugin = placed(tmp_path, TUTORIAL)
-    monkeypatch.setattr(sandbox, "pytest", lambda *args: Finished(running.NO_TESTS, "no tests ran"))
-    assert [finding.status for finding in running.own_tests(sandbox, plugin, TIMEOUT)] == ["advice"]
+    trial = on_trial(tmp_path, TUTORIAL)
+    monkeypatch.setattr(trial.sandbox, "pytest", lambda *args: Finished(running.NO_TESTS, "no tests ran"))
+    assert [finding.status for finding in running.own_tests(trial)] == ["advice"]
 
 
 def test_a_process_that_hangs_is_ended_with_its_children(tmp_path):
-    sandbox, plugin = placed(tmp_path, TUTORIAL)
+    sandbox = Sandbox(tmp_path / "run")
     pid_file = tmp_path / "child"
     code = (
         "import pathlib, subprocess, time; child = subprocess.Popen(['sleep', '60']); "
@@ -370,7 +401,7 @@ def test_the_process_gets_no_credentials_and_no_gpu(tmp_path, monkeypatch):
     for name in SECRETS:
         monkeypatch.setenv(name, "secret")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    sandbox, plugin = placed(tmp_path, TUTORIAL)
+    sandbox = Sandbox(tmp_path / "run")
     code = "import json, os; print(json.dumps(dict(os.environ)))"
     found = json.loads(sandbox.run([sys.executable, "-c", code], timeout=60).output)
     assert "secret" not in found.values()
@@ -396,13 +427,16 @@ def test_a_stored_token_of_hugging_face_is_not_found(tmp_path):
     code = "import huggingface_hub; print(huggingface_hub.get_token())"
     found = {"HF_HOME": str(tmp_path), "PATH": os.environ["PATH"]}
     assert run_group([sys.executable, "-c", code], found, 60).output.strip() == "hf_stored"
-    assert run_group([sys.executable, "-c", code], without_credentials(found), 60).output.strip() == "None"
+    assert run_group([sys.executable, "-c", code], environment_of(found), 60).output.strip() == "None"
 
 
-def test_what_is_no_secret_is_passed_on():
-    kept = ("PIP_INDEX_URL", "PIP_CERT", "AWS_CA_BUNDLE", "AWS_ENDPOINT_URL", "TOKENIZERS_PARALLELISM", "PATH")
-    kept += ("BRAINSCORE_SUBMISSION_MIRROR", "KEYBOARD")
-    assert set(kept) <= set(without_credentials(dict.fromkeys([*kept, *SECRETS], "x")))
+def test_only_what_is_named_is_passed_on():
+    kept = ("PATH", "LANG", "AWS_CA_BUNDLE", "AWS_ENDPOINT_URL", "HTTPS_PROXY", "OMP_NUM_THREADS", "OPENBLAS_CORETYPE")
+    other = (*SECRETS, "SOME_SETTING", "PIP_INDEX_URL", "HOME", "SSH_AUTH_SOCK", "VIRTUAL_ENV", "PYTHONSTARTUP")
+    passed = environment_of(dict.fromkeys([*kept, *other], "x"))
+    assert {name for name, value in passed.items() if value == "x"} == set(kept)
+    of_pip = environment_of_pip(dict.fromkeys([*other, "PIP_CERT", "PIP_TARGET", "PIP_USER"], "x"))
+    assert {name for name, value in of_pip.items() if value == "x"} == {"PIP_INDEX_URL", "PIP_CERT", "HOME"}
 
 
 def test_equal_demo_scores_are_told_from_nearly_equal_ones():

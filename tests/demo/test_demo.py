@@ -341,3 +341,18 @@ def test_decisions_of_another_order_of_pictures_explain_no_behaviour(benchmarks)
     benchmark, decision = benchmarks["demo.behavior-i2n"], features(8)[BEHAVIOR_LAYER]
     shuffled = [benchmark(Reader(np.random.RandomState(seed).permutation(decision))) for seed in range(3)]
     assert abs(np.mean([score.raw.item() for score in shuffled])) < 0.1
+
+
+def test_what_the_simulated_neurons_see_is_kept_and_verified(tmp_path, monkeypatch):
+    monkeypatch.setenv("BRAINSCORE_SUBMISSION_CACHE", str(tmp_path))
+    features.cache_clear()
+    computed = features(4)
+    (kept,) = tmp_path.glob("*-answers-4.npz")
+    damaged = bytearray(kept.read_bytes())
+    damaged[5000] ^= 1
+    for change in (lambda: None, lambda: kept.write_bytes(damaged)):
+        change()
+        features.cache_clear()
+        again = features(4)
+        assert all((again[layer] == values).all() for layer, values in computed.items())
+    features.cache_clear()

@@ -44,6 +44,32 @@ class Transposed(nn.Module):
         return flat.T
 
 
+class Token(nn.Module):
+    """Gives its parameter as it is, as CaiT's class token comes by."""
+
+    def __init__(self):
+        super().__init__()
+        self.token = nn.Parameter(torch.randn(2, 3))
+
+    def forward(self, images):
+        return self.token
+
+
+def test_a_module_may_give_a_parameter():
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.passed, self.token, self.head = nn.Identity(), Token(), nn.Linear(12, 5)
+
+        def forward(self, images):
+            return self.head(images.flatten(1)) + self.passed(self.token(images)).mean()
+
+    network = Network().eval()
+    found = survey(network, torch.randn(2, 3, 2, 2))
+    assert "token" in {candidate.layer for candidate in found.candidates}
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
 class Constant(nn.Module):
     def forward(self, flat):
         return torch.zeros(len(flat), 7)

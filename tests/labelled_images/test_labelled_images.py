@@ -1,6 +1,8 @@
 """Folders, tables and arrays give the same images and labels; what cannot be used is named."""
 
 import csv
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -174,6 +176,23 @@ def test_a_broken_file_in_a_hundred_is_left_out_and_named(tmp_path):
     (tmp_path / "3" / "000.png").write_bytes(b"")
     with pytest.raises(UserError, match="2 of 100 images cannot be read, more than 1 %: 3/000.png"):
         read_labelled_images(tmp_path, Preprocessing("tiny", resize_px=8))
+
+
+def test_an_image_that_says_it_is_huge_is_not_decoded(tmp_path):
+    """The header of a PNG of 60000 x 60000 pixels, and nothing behind it."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    (tmp_path / "3").mkdir()
+    (tmp_path / "3" / "huge.png").write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I", 13)
+        + header
+        + struct.pack(">I", zlib.crc32(header))
+        + struct.pack(">I4sI", 0, b"IDAT", zlib.crc32(b"IDAT"))
+    )
+    with pytest.raises(
+        UserError, match="1 of 1 images cannot be read, more than 1 %: 3/huge.png: not a readable .*decompression bomb"
+    ):
+        read_labelled_images(tmp_path, SMALL)
 
 
 def test_progress_counts_the_images(folder):
