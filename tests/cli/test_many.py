@@ -21,7 +21,7 @@ from brainscore_submission.plugin.checkpoint import build_network
 from brainscore_submission.plugin.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-RESNET = "V1=layer1,V4=layer3"
+RESNET = "V4=layer3,IT=layer4"
 LIST = """
 [[models]]
 model = "timm:test_resnet"
@@ -31,7 +31,7 @@ weights = "untrained:1"
 model = "timm:test_resnet"
 name = "fine-tuned"
 weights = "best.pth"
-layers = {V1 = "layer1", V4 = "layer4"}
+layers = {V4 = "layer2", IT = "layer4"}
 
 [[models]]
 model = "timm:test_resnet"
@@ -67,14 +67,14 @@ def records(folder):
     return {path.relative_to(folder).as_posix(): path.stat().st_mtime_ns for path in folder.rglob("*.json")}
 
 
-COMMON = ("--suite", "demo", "--areas", "V1,V4", "--layers", RESNET)
+COMMON = ("--suite", "demo", "--areas", "V4,IT", "--layers", RESNET)
 
 
 def test_a_list_is_scored_but_for_what_fails_and_again_nothing_is_left_to_do(typed, models, tmp_path):
     code, out, err = typed("--models", models, *COMMON)
     assert code == 1
     assert re.search(r"error: gone: .*gone\.pth: no such checkpoint file", err)
-    assert "2 models, 4 of 4 scores to make" in err and err.index("Plan:") < err.index("demo.V1-pls: score")
+    assert "2 models, 4 of 4 scores to make" in err and err.index("Plan:") < err.index("demo.V4-pls: score")
     assert "2 models on suite demo  [SIMULATED]" in out and "fine-tuned" in out and "untrained-1 [UNTRAINED]" in out
     assert max(map(len, out.splitlines())) <= 80
     done = records(tmp_path / "results")
@@ -86,7 +86,7 @@ def test_a_list_is_scored_but_for_what_fails_and_again_nothing_is_left_to_do(typ
     assert [one["model"] for one in facts["models"]] == ["timm_test_resnet_r160_in1k-untrained-1", "fine-tuned"]
     assert [plan["missing"] for plan in facts["plan"]] == [0, 0]
     layers = [record["layer"] for record in facts["models"][1]["records"]]
-    assert layers == ["layer1", "layer4"]  # the entry's own go over those of the command line
+    assert layers == ["layer2", "layer4"]  # the entry's own go over those of the command line
 
 
 def test_the_numbers_are_those_of_single_commands(typed, models, tmp_path):
@@ -97,9 +97,9 @@ def test_the_numbers_are_those_of_single_commands(typed, models, tmp_path):
         "--weights",
         "best.pth",
         "--layers",
-        "V1=layer1,V4=layer4",
+        "V4=layer2,IT=layer4",
         "--areas",
-        "V1,V4",
+        "V4,IT",
     ]
     code, out, _ = typed(*words, "--suite", "demo", "--results", "alone", "--json")
     assert code == 0
@@ -114,9 +114,9 @@ def test_a_dry_run_says_what_it_will_take_and_does_nothing(typed, models, tmp_pa
     code, out, _ = typed("--models", models, *COMMON, "--dry-run")
     assert code == 1 and not (tmp_path / "results").exists()
     assert re.search(
-        r"fine-tuned: 2 of 2 scores, 220 images, \d+ passes, about .* s, features \d+ MB, kept \d+ MB", out
+        r"fine-tuned: 2 of 2 scores, 120 images, \d+ passes, about .* s, features \d+ MB, kept \d+ MB", out
     )
-    assert "gone: gone.pth: no such checkpoint file" in out
+    assert f"gone: {tmp_path}/gone.pth: no such checkpoint file" in out
     code, out, _ = typed("--model", "demo:ground_truth", "--suite", "demo", "--dry-run", "--json")
     (plan,) = json.loads(out)["plan"]
     assert code == 0
@@ -126,6 +126,7 @@ def test_a_dry_run_says_what_it_will_take_and_does_nothing(typed, models, tmp_pa
     assert (again["missing"], again["passes"], again["seconds"]) == (0, 0, 0)
 
 
+@pytest.mark.slow
 def test_the_planned_passes_are_those_that_are_made(typed, tmp_path, monkeypatch):
     from brainscore_submission.engine.recorder import Recorder
 
@@ -181,6 +182,7 @@ def test_two_models_of_one_name_are_refused_before_anything_is_scored(typed, tmp
     assert "it would be called 'timm_test_resnet_r160_in1k-untrained', as timm:test_resnet untrained is" in why
 
 
+@pytest.mark.slow
 def test_layers_that_are_searched_first(typed, tmp_path):
     words = ["--model", "timm:test_resnet", "--weights", "untrained", "--suite", "demo", "--areas", "V4"]
     code, out, _ = typed(*words, "--layers", "search", "--json")
