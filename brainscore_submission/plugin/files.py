@@ -3,13 +3,19 @@
 import contextlib
 import errno
 import hashlib
+import json
 import os
+import stat
 import tempfile
+import tomllib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from .errors import UserError
+
+MOST_TEXT = 10_000_000  # bytes of a card, a map, a list
 
 
 @contextlib.contextmanager
@@ -91,6 +97,52 @@ def write_whole(path: str | Path, data: bytes, option: str = "-o") -> Path:
         file.flush()
         os.fsync(file.fileno())
     return path
+
+
+def read_document(path: str | Path, what: str, most: int = MOST_TEXT) -> str:
+    """The text of a small file; a folder, a pipe, a device and endless files are refused before they are read.
+
+    Parameters
+    ----------
+    what : it should be, for the message: "card"
+    most : bytes
+
+    Raises
+    ------
+    UserError
+    """
+    path = Path(path)
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError(f"cannot read {what} {path}: it is {'a folder' if path.is_dir() else 'no file'}.")
+        if status.st_size > most:
+            raise UserError(f"cannot read {what} {path}: it holds more than {most // 10**6} MB.")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot read {what} {path}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path.name}: broken, not text in UTF-8: {error.reason} at byte {error.start}.") from error
+
+
+def read_toml(path: str | Path, what: str) -> dict[str, Any]:
+    """The content of a small TOML file; see `read_document`."""
+    return _parsed(tomllib.loads, path, what, "TOML")
+
+
+def read_json(path: str | Path, what: str) -> Any:
+    """The content of a small JSON file; see `read_document`."""
+    return _parsed(json.loads, path, what, "JSON")
+
+
+def _parsed(parse: Callable[[str], Any], path: str | Path, what: str, language: str) -> Any:
+    try:
+        return parse(read_document(path, what))
+    except RecursionError as error:
+        raise UserError(f"{Path(path).name}: not a {language} file: it is nested too deep.") from error
+    except ValueError as error:  # of its grammar, and numbers of thousands of digits
+        said = str(error).encode("unicode_escape").decode("ascii")[:200]
+        raise UserError(f"{Path(path).name}: not a {language} file: {said}.") from error
 
 
 def hash_file(path: str | Path) -> tuple[str, str]:
