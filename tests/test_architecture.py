@@ -26,7 +26,7 @@ WITHOUT_BRAINSCORE = {
     "attacks": ...,
     "robustness": (  # all but `recording`, which writes records
         "accuracy", "alignment", "blocks", "classifiers", "clickme", "cost", "effectiveness", "grid",
-        "perceived", "semantics", "smallest", "targeted", "tfrecord", "tolerance",
+        "perceived", "semantics", "smallest", "summary", "targeted", "tfrecord", "tolerance",
     ),
     "training": ...,
 }  # fmt: skip

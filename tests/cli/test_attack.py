@@ -11,7 +11,7 @@ from PIL import Image
 
 from brainscore_submission.cli import app, run
 from brainscore_submission.models.opening import open_model
-from brainscore_submission.robustness.grid import read_summary
+from brainscore_submission.robustness.summary import read_summary
 
 NETWORK = "timm:test_resnet"
 MODEL = ["--model", NETWORK, "--weights", "untrained"]
