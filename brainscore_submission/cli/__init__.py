@@ -1,4 +1,5 @@
-"""The command line: `brainscore-submission evaluate|models|benchmarks|search|package|check|weights|recordings|attack`.
+"""The command line, `brainscore-submission`: evaluate, models, benchmarks, search, package, check, weights, recordings,
+attack, train.
 
 `evaluate.py` at the top of the repository calls the same `evaluate`.
 """
@@ -12,6 +13,7 @@ from .front_end import run
 from .packaging import check, package, weights
 from .recordings import recordings_app
 from .search import SEARCH_HELP, search_command
+from .train import train_app
 
 __all__ = ["EVALUATE_HELP", "app", "evaluate", "main", "run"]
 
@@ -29,6 +31,7 @@ for _command in (package, check, weights):
     app.command()(_command)
 app.add_typer(recordings_app, name="recordings")
 app.add_typer(attack_app, name="attack")
+app.add_typer(train_app, name="train")
 
 
 def main() -> None:

@@ -48,7 +48,7 @@ def read_pixels(path: str | Path, preprocessing: Preprocessing) -> Tensor:
     UserError
         the file is missing, is no image, is damaged, or has more than 8 bits a channel
     """
-    return framed(_open_rgb(Path(path)), preprocessing)
+    return framed(open_rgb(path), preprocessing)
 
 
 def framed(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
@@ -84,7 +84,9 @@ def normalise(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
     return (pixels - mean[:, None, None]) / std[:, None, None]  # (3, 1, 1) against (..., 3, h, w)
 
 
-def _open_rgb(path: Path) -> Image.Image:
+def open_rgb(path: str | Path) -> Image.Image:
+    """Read one image as it is, in RGB; for what is raised see `read_pixels`."""
+    path = Path(path)
     try:
         with Image.open(path) as image:
             image.load()
