@@ -61,6 +61,9 @@ def export(run: Path, name: str, epoch: int | None = None) -> tuple[Path, list[s
     except (SafetensorError, RuntimeError, OSError) as error:
         raise UserError(f"{source} is damaged, or of another network than the recipe's.") from error
     found = next((row for row in rows if row["epoch"] == epoch), {})
+    # A card travels: what it began with goes by its name, not by where that lies here.
+    facts["recipe"]["model"]["name"] = opened.card.identifier
+    facts["weights"]["source"] = Path(facts["weights"]["source"]).name
     about = {"recipe": recipe.name, "epoch": epoch, "validation": found, "versions": versions(), "run": facts}
     folder = run / "export"
     weights = folder / f"{name}.safetensors"
@@ -97,7 +100,7 @@ def _in_words(recipe: Recipe, epoch: int, facts: dict[str, Any]) -> str:
     attack = "no adversary" if recipe.objective.kind == "clean" else recipe.adversary.threat
     of = " ".join(f"{name} {version}" for name, version in versions().items())
     return (
-        f"recipe {recipe.name}: {recipe.objective.kind}, {attack}, from {recipe.model.name}; weights of epoch {epoch}, "
+        f"recipe {recipe.name}: {recipe.objective.kind}, {attack}, from {facts['recipe']['model']['name']}; weights of epoch {epoch}, "
         f"the first being 0, of {recipe.epochs}; seed {recipe.seed}; {facts['data']['images']} images, names and "
         f"labels {facts['data']['fingerprint'][:12]}; {facts['precision']}; {of}"
     )
