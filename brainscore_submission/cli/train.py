@@ -32,12 +32,13 @@ Examples:
 
   brainscore-submission train --recipe rotation_adv_grey --data imagenet/ --run runs/991
 
-  torchrun --nproc_per_node 8 -m brainscore_submission train --recipe rotation_adv_grey --data imagenet/ --run runs/991
+  torchrun --nproc_per_node 8 -m brainscore_submission -- train --recipe rotation_adv_grey --data imagenet/ --run runs/991
 
   brainscore-submission train export runs/991 --epoch 5 --name my_991
 
 Data: a folder with a folder for each class (n01443537, goldfish or 1), or a folder that holds train/ and val/; a CSV of
 file and class_index beside images; an npz. The same command goes on where a killed run was, and gives the same bits.
+The -- behind torchrun's part keeps --run from being taken for torchrun's own --run-path.
 """
 
 train_app = typer.Typer(

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import random
 import signal
 import subprocess
@@ -71,7 +70,7 @@ class Killed:
 
 def state_half_written(run):
     with contextlib.suppress(FileNotFoundError):
-        return any(name.startswith(".state-") and name.endswith(".part") for name in os.listdir(run))
+        return any(run.glob(".state-*.part"))
     return False
 
 

@@ -1,4 +1,4 @@
-"""Attacks within a step and losses, against other people's formulations of them written out; and what they leave alone."""
+"""Attacks within a step and losses, against published formulations written out; and what they leave alone."""
 
 import copy
 

@@ -24,6 +24,10 @@ def facts(step):
     return {"step": step, "history": [{"top1": 0.5}], "network": {"weight": torch.full((50, 50), float(step))}}
 
 
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_a_state_comes_back_and_the_one_before_goes(tmp_path):
     assert load_state(tmp_path, "cpu") is None
     for step in (3, 7):
@@ -45,7 +49,7 @@ def test_a_full_disk_leaves_the_state_before(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert load_state(tmp_path, "cpu")["step"] == 3
-    assert sorted(os.listdir(tmp_path)) == ["state-3.pt", "state.json"]
+    assert names_in(tmp_path) == ["state-3.pt", "state.json"]
 
 
 class Evil:
@@ -81,10 +85,10 @@ def test_a_state_that_would_run_code_is_not_read(tmp_path, monkeypatch):
 def test_a_spoilt_state_is_named_and_left_alone(tmp_path, spoil, says):
     save_state(tmp_path, 3, facts(3))
     spoil(tmp_path)
-    before = sorted(os.listdir(tmp_path))
+    before = names_in(tmp_path)
     with pytest.raises(UserError, match=says):
         load_state(tmp_path, "cpu")
-    assert sorted(os.listdir(tmp_path)) == before
+    assert names_in(tmp_path) == before
 
 
 def test_a_link_in_the_way_of_a_state_is_replaced_and_its_target_stays(tmp_path):
