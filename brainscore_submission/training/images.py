@@ -98,13 +98,13 @@ class TrainingImages:
             for number, rows in enumerate(parts):
                 started = time.perf_counter()
                 try:
-                    pixels, noise = self._split(held(number))
+                    pixels, noise = self._pixels_and_noise(held(number))
                 except UserError as error:
                     raise Unreadable(f"{error} Mend it, and the same command goes on.") from error
                 labels = torch.from_numpy(self.source.labels[rows]).to(device)
                 yield Batch(unit_range(pixels), labels, noise, time.perf_counter() - started)
 
-    def _split(self, held: Tensor) -> tuple[Tensor, Tensor]:
+    def _pixels_and_noise(self, held: Tensor) -> tuple[Tensor, Tensor]:
         shape, n_values = (len(held), 3, self.px, self.px), 3 * self.px**2
         return held[:, :n_values].reshape(shape), held[:, n_values:].contiguous().view(torch.float32).reshape(shape)
 

@@ -70,8 +70,8 @@ def _right(classifier: Classifier, pixels: Tensor, labels: Tensor, recipe: Recip
 
 
 def best_epoch(history: Sequence[Mapping[str, float]]) -> int:
-    """The epoch with the largest robust top-1, of several the first; epochs count from 0."""
-    return max(range(len(history)), key=lambda epoch: history[epoch]["robust_top1"])
+    """The epoch with the largest robust top-1, of several that with the largest clean one; epochs count from 0."""
+    return max(range(len(history)), key=lambda epoch: (history[epoch]["robust_top1"], history[epoch]["top1"]))
 
 
 def overfitted(history: Sequence[Mapping[str, float]]) -> str | None:

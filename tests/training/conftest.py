@@ -54,6 +54,12 @@ def digits(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def all_digits(tmp_path_factory):
+    """All 1797."""
+    return write_digits(tmp_path_factory.mktemp("digits") / "images", 1797, 16)
+
+
+@pytest.fixture(scope="session")
 def network(tmp_path_factory):
     """A card of timm's smallest ResNet for digits, its layer map beside it: what is typed after --model."""
     folder = tmp_path_factory.mktemp("network")

@@ -23,7 +23,7 @@ def relative_difference(one, other):
     return float((ours - theirs).norm() / theirs.norm())
 
 
-@pytest.mark.parametrize("kind", ["fgsm", "trades"])
+@pytest.mark.parametrize("kind", ["fgsm", pytest.param("trades", marks=pytest.mark.slow)])
 def test_two_processes_give_the_weights_of_one(tmp_path, digits, without_batchnorm, recipe, kind):
     """Eight steps of a network without BatchNorm, whose statistics are of each process's part of a batch."""
     asked = recipe(
@@ -43,6 +43,7 @@ def test_two_processes_give_the_weights_of_one(tmp_path, digits, without_batchno
     assert '"images": 21' in (two / "log.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_statistics_of_batchnorm_are_the_mean_over_processes(tmp_path, digits, network, recipe):
     """With BatchNorm two processes normalise by halves of a batch: close to one process, not equal."""
     asked = recipe(("epochs = 3", "epochs = 1"), ("batch = 50", "batch = 100"), ("images = 200", "images = 20"))
