@@ -15,6 +15,7 @@ from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.plugin.files import file_sha256
 from brainscore_submission.training.images import open_images
 from brainscore_submission.training.recipes import RECIPES, read_recipe
+from brainscore_submission.training.state import read_log
 
 HARD = (('"linf:4/255"', '"linf:0.15"'), ("epochs = 3", "epochs = 7"))
 
@@ -36,6 +37,29 @@ def test_adversarial_training_makes_robust(tmp_path, all_digits, network, recipe
         found[name] = json.loads(out)["validation"][-1]
     assert found["plain"]["top1"] > 0.8 and found["robust"]["top1"] > 0.8
     assert found["robust"]["robust_top1"] > found["plain"]["robust_top1"] + 0.3, found
+
+
+@pytest.mark.slow
+def test_catastrophic_overfitting_stops_the_run(tmp_path, all_digits, without_batchnorm, recipe, typed):
+    """Steps as long as a large radius, from the image itself: as the radius grows, PGD's accuracy rises, then falls."""
+    asked = recipe(
+        ("epochs = 3", "epochs = 30"),
+        ('"linf:4/255"', '"linf:0.3"\nstart = "image"\nstep = 1.0\nwarmup = "linear"\nwarmup_epochs = 8'),
+        ("warmup_epochs = 0.3", "warmup_epochs = 0"), ("end = 1e-4", "end = 3e-3"),
+        ("images = 200", "images = 150\nrestarts = 1"),
+    )  # fmt: skip
+    asked = ["train", "--recipe", asked, "--data", all_digits, "--model", without_batchnorm, "--run", tmp_path / "run"]
+    code, _, err = typed(*asked)
+    (fault,) = lines_of(err)
+    assert code == 1 and fault.startswith("error: catastrophic overfitting after epoch")
+    history = [row for row in read_log(tmp_path / "run") if row["kind"] == "validation"]
+    best, last = max(history, key=lambda row: row["robust_top1"]), history[-1]
+    assert last["robust_top1"] < best["robust_top1"] - 0.1 and last["fgsm_top1"] >= best["fgsm_top1"]
+    assert len(history) < 30
+    code, _, err = typed(*asked)  # a run that was stopped stays stopped
+    assert code == 1 and lines_of(err) == [fault]
+    code, out, _ = typed("train", "export", tmp_path / "run", "--name", "before", "--json")
+    assert code == 0 and f"epoch {best['epoch']}" in load_card(json.loads(out)["card"]).training
 
 
 @pytest.mark.slow
