@@ -32,7 +32,7 @@ Examples:
 
   brainscore-submission train --recipe rotation_adv_grey --data imagenet/ --run runs/991
 
-  torchrun --nproc_per_node 8 -m brainscore_submission -- train --recipe rotation_adv_grey --data imagenet/ --run runs/991
+  torchrun --nproc_per_node 8 -m brainscore_submission -- train --recipe rotation_adv_grey --data imagenet/ --run r/991
 
   brainscore-submission train export runs/991 --epoch 5 --name my_991
 

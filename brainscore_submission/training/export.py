@@ -100,8 +100,8 @@ def _in_words(recipe: Recipe, epoch: int, facts: dict[str, Any]) -> str:
     attack = "no adversary" if recipe.objective.kind == "clean" else recipe.adversary.threat
     of = " ".join(f"{name} {version}" for name, version in versions().items())
     return (
-        f"recipe {recipe.name}: {recipe.objective.kind}, {attack}, from {facts['recipe']['model']['name']}; weights of epoch {epoch}, "
-        f"the first being 0, of {recipe.epochs}; seed {recipe.seed}; {facts['data']['images']} images, names and "
+        f"recipe {recipe.name}: {recipe.objective.kind}, {attack}, from "
+        f"{facts['recipe']['model']['name']}; weights of epoch {epoch}, the first being 0, of {recipe.epochs}; seed {recipe.seed}; {facts['data']['images']} images, names and "
         f"labels {facts['data']['fingerprint'][:12]}; {facts['precision']}; {of}"
     )
 

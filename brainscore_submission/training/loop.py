@@ -162,6 +162,7 @@ def train(job: Job, processes: Processes, watch: Watch) -> list[dict[str, float]
     trainer, per_epoch = Trainer(job, processes), job.images.steps
     state = load_state(job.folder, processes.device)
     step, history = (state["step"], state["history"]) if state else (0, [])
+    _require_sound(history, job.recipe)  # a run that was stopped stays stopped
     if state:
         trainer.restore(state)
     diary, tallies = Diary(job, processes, step, len(history), watch), None
@@ -200,12 +201,14 @@ def train(job: Job, processes: Processes, watch: Watch) -> list[dict[str, float]
             history = [*history, _validated(trainer, job, processes, epoch, watch, asked)]
             diary.validated(step, epoch, history)
             save()
-            fault = overfitted(history) if job.recipe.validation.alarm else None
-            if fault:
-                raise UserError(fault)
-    if job.recipe.validation.alarm and overfitted(history):
-        raise UserError(overfitted(history))
+            _require_sound(history, job.recipe)
     return history
+
+
+def _require_sound(history: list[dict[str, float]], recipe: Recipe) -> None:
+    fault = overfitted(history) if recipe.validation.alarm else None
+    if fault:
+        raise UserError(fault)
 
 
 def _validated(

@@ -82,8 +82,11 @@ def overfitted(history: Sequence[Mapping[str, float]]) -> str | None:
 
     Examples
     --------
-    >>> overfitted([{"fgsm_top1": 0.6, "robust_top1": 0.5}, {"fgsm_top1": 0.7, "robust_top1": 0.45}])
-    >>> overfitted([{"fgsm_top1": 0.6, "robust_top1": 0.5}, {"fgsm_top1": 0.9, "robust_top1": 0.0}]).partition(":")[0]
+    >>> good, worse, broken = (
+    ...     {"top1": 0.9, "fgsm_top1": fgsm, "robust_top1": pgd} for fgsm, pgd in ((0.6, 0.5), (0.7, 0.45), (0.9, 0.0))
+    ... )
+    >>> overfitted([good, worse])
+    >>> overfitted([good, broken]).partition(":")[0]
     'catastrophic overfitting after epoch 1'
     """
     if not history:
