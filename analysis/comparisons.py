@@ -120,15 +120,24 @@ def is_certain(row) -> bool:
 
 
 def _verdict(row, corrected, n_pairs):
-    numbers = f"difference {signed(row['difference'], 3)}, {interval((row['low'], row['high']), 3, sign=True)}"
+    a, b, difference, ends = row["a"], row["b"], row["difference"], (row["low"], row["high"])
+    certain = row["over"] != "normal" and corrected < 1 - LEVEL
+    if certain and difference < 0:  # the better one is named first
+        a, b, difference, ends = b, a, -difference, (-ends[1], -ends[0])
+    numbers = f"difference {signed(difference, 3)}, {interval(ends, 3, sign=True)}"
+    if certain:
+        return f"{a} is better than {b} ({numbers}; p {p_in_words(corrected)}{f' for {n_pairs} pairs' * (n_pairs > 1)})"
     if row["over"] == "normal":
-        return f"no verdict on {row['a']} and {row['b']}: {NO_NEUROIDS} ({numbers})"
-    if corrected < 1 - LEVEL:
-        better, worse = (row["a"], row["b"]) if row["difference"] > 0 else (row["b"], row["a"])
-        told = "p < .001" if corrected < 0.001 else f"p = {number(corrected)}"
-        told += f" for {n_pairs} pairs" if n_pairs > 1 else ""
-        return f"{better} is better than {worse} ({numbers}; {told})"
-    return f"these data cannot tell {row['a']} from {row['b']} ({numbers})"
+        return f"no verdict on {a} and {b}: {NO_NEUROIDS} ({numbers})"
+    return f"these data cannot tell {a} from {b} ({numbers})"
+
+
+def p_in_words(p: float) -> str:
+    """
+    >>> p_in_words(0.04), p_in_words(2e-5)
+    ('= 0.040', '< 0.001')
+    """
+    return "< 0.001" if p < 0.001 else f"= {number(p)}"
 
 
 def _unlike(a, b, measure):

@@ -16,8 +16,8 @@ from brainscore_submission.scoring.records import marks_of
 from brainscore_submission.scoring.uncertainty import N_RESAMPLES
 from brainscore_submission.words import words_of
 
-from .comparisons import compare, is_certain
-from .display import AsJson, Resamples, ResultsFolder, Seed, interval, number, signed, write_table
+from .comparisons import compare, is_certain, p_in_words
+from .display import AsJson, Resamples, ResultsFolder, Seed, interval, signed, write_table
 from .profiles import FORMULA_LABELS, Profile, find_model, profiles_of, read_predictivity
 
 FOOTNOTE = (
@@ -28,7 +28,8 @@ FOOTNOTE = (
 
 def chosen(profiles: list[Profile], models: str) -> list[Profile]:
     """Those of the models that are named, with commas between; all where none is."""
-    wanted = [find_model(name, profiles) for name in words_of(models)]
+    names = [models] if models in {profile.model for profile in profiles} else words_of(models)
+    wanted = [find_model(name, profiles) for name in names]
     return [profile for profile in profiles if not wanted or profile.model in wanted]
 
 
@@ -88,7 +89,7 @@ def _show(found, profiles, console):
                 "minus": _marked(row.b, marks_by_name),
                 "difference": signed(row.difference, 3),
                 "95 % interval": interval((row.low, row.high), sign=True),
-                "p (Holm)": number(row.p_corrected),
+                "p (Holm)": p_in_words(row.p_corrected).removeprefix("= "),
             }
             for row in pairs.itertuples()
         ]

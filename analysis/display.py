@@ -1,11 +1,13 @@
 """What the commands of `analysis` share: options, numbers as people read them, and tables on a terminal."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
 import typer
+from markupsafe import Markup, escape
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console
@@ -23,10 +25,12 @@ _NAME = 24  # a name that is longer may be folded, so that numbers find room bes
 
 def number(value: float | None, digits: int = 3) -> str:
     """
-    >>> number(-0.25), number(None)
-    ('−0.250', '–')
+    >>> number(-0.25), number(-0.0001), number(None)
+    ('−0.250', '0.000', '–')
     """
-    return "–" if value is None or pd.isna(value) else f"{value:.{digits}f}".replace("-", "−")
+    if value is None or pd.isna(value):
+        return "–"
+    return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
 
 
 def signed(value: float | None, digits: int = 2) -> str:
@@ -44,6 +48,11 @@ def interval(ends: tuple[float, float] | None, digits: int = 3, sign: bool = Fal
     """
     shown = signed if sign else number
     return "–" if ends is None else f"{shown(ends[0], digits)} to {shown(ends[1], digits)}"
+
+
+def breakable(text: str) -> Markup:
+    """Escaped text that may break a line after _ . and -, so that long names do not widen a table."""
+    return Markup(re.sub(r"([_.-])(?=\w)", r"\1<wbr>", str(escape(text))))
 
 
 def named(one: Any) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
+from brainscore_submission.plugin.errors import UserError, suggest
 from brainscore_submission.plugin.files import whole_file, writing_to
 from brainscore_submission.scoring.published import CAVEAT
 from brainscore_submission.scoring.records import MARKS
@@ -23,6 +24,8 @@ from .profiles import FORMULA_LABELS, Profile, depth_of
 
 STYLE = Path(__file__).with_name("figures.mplstyle")
 MARK_COLOR = "#b00020"
+# Kinds of files, and what of their metadata would differ from run to run.
+KINDS = {"svg": {"Date": None}, "png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None}}
 _PANEL_SIGNS = 36  # in the title of one of two panels side by side
 
 
@@ -31,21 +34,26 @@ def style():
     return mpl.rc_context(fname=STYLE)
 
 
-def save(figure: Figure, folder: str | Path, name: str, option: str = "--figures") -> list[Path]:
-    """Write a figure as `name`.svg and `name`.png, each whole or not at all.
+def save(
+    figure: Figure, folder: str | Path, name: str, option: str = "--figures", kinds: Sequence[str] = ("svg", "png")
+) -> list[Path]:
+    """Write a figure as `name`.svg and `name`.png, or as files of other `KINDS`, each whole or not at all.
 
     Raises
     ------
     UserError
-        They cannot be written; says to give another folder with `option`.
+        They cannot be written (says to give another folder with `option`), or the kind is unknown.
     """
+    unknown = [kind for kind in kinds if kind not in KINDS]
+    if unknown:
+        raise UserError(f"unknown kind of file '{unknown[0]}'.{suggest(unknown[0], KINDS)}")
     with writing_to(folder, option):
         Path(folder).mkdir(parents=True, exist_ok=True)
     paths = []
-    for kind, stamp in (("svg", {"Date": None}), ("png", {"Software": None})):
+    for kind in kinds:
         paths.append(Path(folder) / f"{name}.{kind}")
         with style(), whole_file(paths[-1], option) as unfinished:
-            figure.savefig(unfinished, format=kind, metadata=stamp)
+            figure.savefig(unfinished, format=kind, metadata=KINDS[kind])
     return paths
 
 

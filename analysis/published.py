@@ -1,22 +1,36 @@
-"""Own records beside the paper's tables. Always marked: the paper's are 2022 values, private data, old formula.
+"""The paper's tables, and own records beside them. Always marked: 2022 values, private data, old formula.
 
-    python -m analysis.published results/ [--json]
+    python -m analysis.published [results/] [--json]
 
-The tables themselves are data in `brainscore_submission.published`.
+The tables themselves are data in `brainscore_submission.scoring.published`, and the layers in the paper's layer map.
 """
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
 
 import pandas as pd
+import typer
 from rich.console import Console
 
 from brainscore_submission.cli.front_end import front_end, run
+from brainscore_submission.models.layer_maps import layer_map_path
 from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
-from brainscore_submission.scoring.published import CAVEAT, PUBLIC_BENCHMARK, PUBLIC_TARGETS, published_model
+from brainscore_submission.plugin.card import all_cards
+from brainscore_submission.plugin.layer_map import read_layer_map
+from brainscore_submission.scoring.hierarchy import rho_hierarchy
+from brainscore_submission.scoring.published import (
+    CAVEAT,
+    PAPER,
+    PUBLIC_BENCHMARK,
+    PUBLIC_TARGETS,
+    PUBLISHED,
+    published_model,
+)
 from brainscore_submission.scoring.records import marks_of
 
-from .display import AsJson, ResultsFolder, named, number, signed, write_table
+from .display import AsJson, named, number, signed, write_table
 from .profiles import Profile, profiles_of, read_predictivity
 
 # Internal consistency of PUBLIC_BENCHMARK: score of today = score of 2022 x ceiling.
@@ -83,22 +97,71 @@ def public_targets(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def main(results: ResultsFolder, as_json: AsJson = False):
-    """Own area scores beside the paper's (2022, private data, old formula)."""
+def paper_tables() -> dict[str, list[dict[str, Any]]]:
+    """Tables 1 to 3 of the paper, by title; scores by area, rank by Avg, rho as printed and worked out anew."""
+    best_first = sorted(PUBLISHED, key=lambda row: -row.average)
+    ranking, compared = ([row for row in best_first if part in row.table] for part in ("Table 1", "Table 3"))
+    card = next(card for card in all_cards() if card.competition_id == 991)
+    layers = read_layer_map(layer_map_path(card, "paper")) | {"behavior": card.behavior_layer}
+    return {
+        "Table 1, the 2022 competition": [_row(number, row) for number, row in enumerate(ranking, 1)],
+        "Table 2, layers of CrossViT-18†": [{"area": area, "layer": layers[area]} for area in AREAS_AND_BEHAVIOR],
+        "Table 3, models compared": [_row(number, row) for number, row in enumerate(compared, 1)],
+    }
+
+
+def _row(rank, row):
+    """A row of Table 1 or 3: `rank` is its place in that table."""
+    scores = {"average": row.average, **row.scores}
+    rho = {"rho": rho_hierarchy(row.scores).rho, "printed_rho": row.printed_rho}
+    return {"rank": rank, "id": row.competition_id, "model": row.description, **scores, **rho, "top1": row.top1}
+
+
+def main(
+    results: Annotated[Path | None, typer.Argument(help="Own records to line up beside the paper's.")] = None,
+    as_json: AsJson = False,
+):
+    """The paper's Tables 1 to 3 (2022, private data, old formula), and own area scores beside them.
+
+    Examples:
+
+      python -m analysis.published
+
+      python -m analysis.published results/
+    """
     with front_end() as terminal:
-        table, unread = read_predictivity(results)
-        profiles, gaps = profiles_of(table, n_resamples=100)
-        lined_up, targets = line_up(profiles), public_targets(table)
+        tables, warnings = paper_tables(), []
+        lined_up = targets = pd.DataFrame()
+        if results:
+            table, unread = read_predictivity(results)
+            profiles, gaps = profiles_of(table, n_resamples=100)
+            lined_up, targets, warnings = line_up(profiles), public_targets(table), unread + gaps
         if as_json:
-            rows = {"areas": _plain(lined_up), "public_targets": _plain(targets)}
-            terminal.write_json({"caveat": CAVEAT, **rows, "warnings": unread + gaps})
+            own = {"areas": _plain(lined_up), "public_targets": _plain(targets)} if results else {}
+            terminal.write_json({"caveat": CAVEAT, "tables": tables, **own, "warnings": warnings})
             return
-        terminal.warn(unread + gaps)
+        terminal.warn(warnings)
         console = Console(file=terminal.out)
-        if lined_up.empty:
+        for title, rows in tables.items():
+            shown = [{_HEADINGS.get(name, name): _text(name, value) for name, value in row.items()} for row in rows]
+            names = 3 if "rank" in rows[0] else 2
+            write_table(console, f"{title}: {CAVEAT}" if names == 3 else title, shown, names=names)
+        console.print(f"{PAPER}. Which row stands in which table is inferred.", soft_wrap=True, highlight=False)
+        if results and lined_up.empty:
             console.print("The paper has no values for any of these models.", soft_wrap=True)
         _show(lined_up, f"own scores beside those {CAVEAT}: not comparable as numbers", console)
         _show(targets, f"{PUBLIC_BENCHMARK}: same data, the authors' values", console)
+
+
+_HEADINGS = {"average": "Avg", "rho": "ρ", "printed_rho": "printed", "top1": "top-1"}
+
+
+def _text(name, value):
+    if name in ("rho", "printed_rho"):
+        return signed(value, 1)
+    if isinstance(value, str) or name in ("rank", "id"):
+        return "–" if value is None else str(value)
+    return number(value, 2 if name == "top1" else 3)
 
 
 def _plain(frame):

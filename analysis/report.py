@@ -6,7 +6,6 @@ python -m analysis.report results/ --markdown report.md --csv report.csv --figur
 
 import json
 import os
-import re
 import shlex
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +15,6 @@ from typing import Annotated, Any
 import pandas as pd
 import typer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
 from rich.console import Console
 
 from brainscore_submission.cli.front_end import front_end, run
@@ -26,7 +24,7 @@ from brainscore_submission.scoring.uncertainty import N_RESAMPLES
 
 from . import figures
 from .comparisons import is_certain
-from .display import AsJson, Resamples, ResultsFolder, Seed, interval, number, signed
+from .display import AsJson, Resamples, ResultsFolder, Seed, breakable, interval, number, signed
 from .inline_svg import inline_svg
 from .profiles import FORMULA_LABELS, by_depth
 from .summary import Summary, caveats, summarise
@@ -126,7 +124,7 @@ def _environment(autoescape):
         loader=FileSystemLoader(TEMPLATES), autoescape=autoescape, undefined=StrictUndefined, keep_trailing_newline=True
     )
     environment.filters |= {"number": number, "signed": signed, "interval": interval, "count": _count}
-    environment.filters |= {"cell": _cell, "formula": _formula, "breakable": _breakable}
+    environment.filters |= {"cell": _cell, "formula": _formula, "breakable": breakable}
     environment.filters["quoted"] = shlex.quote
     environment.tests["certain"] = is_certain
     environment.filters["svg"] = lambda shown: inline_svg(shown.figure, shown.name, shown.caption)
@@ -145,11 +143,6 @@ def _cell(text):
 def _formula(text):
     """A record's formula as people write it."""
     return str(text).replace("^2", "²").replace("sqrt(c)", "√c")
-
-
-def _breakable(text):
-    """Escaped text that may break a line after _ . and -, so that long names do not widen a table."""
-    return Markup(re.sub(r"([_.-])(?=\w)", r"\1<wbr>", str(escape(text))))
 
 
 def main(

@@ -94,9 +94,9 @@ def read_standings(results: str | Path, *, n_resamples=N_RESAMPLES, seed=0) -> S
 
 
 def _columns(rows, measures):
-    """Scores first, then other measures by name, then what describes the network."""
+    """The average, beside the rank that is made of it; areas, ρ, other measures by name, what describes the network."""
     there = {name for row in rows for name in row.numbers}
-    first, last = [*measures, RHO], [TOP1, PARAMETERS]
+    first, last = [*sorted(measures, key=lambda one: one != AVERAGE), RHO], [TOP1, PARAMETERS]
     return [name for name in [*first, *sorted(there - {*first, *last}), *last] if name in there]
 
 
@@ -190,8 +190,12 @@ def _facts(records) -> dict[str, str]:
 
 
 def as_rows(standings: Standings) -> list[dict[str, Any]]:
-    """Model x measure: a plain row for each model and suite, with "<column>", "<column> low" and "<column> high"."""
+    """Model x measure: a plain row for each model and suite.
+
+    With the ends of its interval, "<column> low" and "<column> high", behind each column that has any.
+    """
     rows = []
+    uncertain = {name for row in standings.rows for name, one in row.numbers.items() if one.interval is not None}
     for one in standings.rows:
         ends = one.rank_interval or (None, None)
         row: dict[str, Any] = {"suite": one.suite, "rank": one.rank, "rank low": ends[0], "rank high": ends[1]}
@@ -199,6 +203,7 @@ def as_rows(standings: Standings) -> list[dict[str, Any]]:
         for name in standings.columns:
             number = one.numbers.get(name)
             low, high = (None, None) if number is None or number.interval is None else number.interval
-            row |= {name: number and number.value, f"{name} low": low, f"{name} high": high}
+            row[name] = number and number.value
+            row |= {f"{name} low": low, f"{name} high": high} if name in uncertain else {}
         rows.append(row)
     return rows

@@ -16,8 +16,9 @@ from brainscore_submission.scoring.suites import find_suite
 from brainscore_submission.scoring.uncertainty import N_RESAMPLES
 
 from . import figures, layer_plots
-from .comparisons import compare, value_of
+from .comparisons import AVERAGE, compare, measures_of, value_of
 from .display import number, signed
+from .dot_plots import dot_plot
 from .hierarchy import Estimate, comparisons_of_rho, record_estimates
 from .profiles import Profile, by_depth, profiles_of
 from .published import line_up, public_targets
@@ -170,10 +171,15 @@ def _figures(profiles, estimates):
     ceiled = [profile for profile in profiles if profile.values["today"]]
     today = [one for one in estimates if one.formula == "today"]
     models, lined_up = [profile.model for profile in profiles], line_up(profiles)
+    areas = [one for one in measures_of(profiles) if one != AVERAGE]
     drawn = {
         "area-profile": (
-            figures.area_profile(ceiled) if ceiled else None,
+            figures.area_profile(ceiled) if ceiled and len(areas) > 1 else None,
             "Bars: 95 % intervals. Behaviour is no level of the hierarchy, so no line leads there.",
+        ),
+        "scores": (
+            dot_plot(profiles, areas) if len(areas) == 1 else None,
+            "Bars: 95 % intervals. Dashed: the score of a model whose r equals the noise ceiling.",
         ),
         "hierarchy": (
             figures.hierarchy_slopes(today, models) if today else None,
@@ -207,7 +213,8 @@ def layer_searches(results: Path) -> tuple[list[Shown], list[str]]:
 
 def _sentences(suite):
     count = len(suite.profiles)
-    yield f"Suite {suite.name}: {count} model{'s' * (count != 1)}, areas {', '.join(suite.areas)}."
+    areas = f"area{'s' * (len(suite.areas) != 1)} {', '.join(suite.areas)}"
+    yield f"Suite {suite.name}: {count} model{'s' * (count != 1)}, {areas}."
     averages = {model: value for model, value in suite.averages.items() if value is not None}
     if averages and count > 1:
         best = max(averages, key=averages.get)

@@ -20,7 +20,7 @@ from brainscore_submission.cli.front_end import front_end, run
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.training.recipes import Recipe, recipe_from
 from brainscore_submission.training.schedules import learning_rate, radius_share
-from brainscore_submission.training.state import RUN, read_json, read_log
+from brainscore_submission.training.state import RUN, read_log, read_object
 from brainscore_submission.training.validation import best_epoch
 
 from . import figures
@@ -64,7 +64,7 @@ def _read(folder: Path) -> Run:
     rows = read_log(folder)
     return Run(
         name=folder.absolute().name,
-        recipe=recipe_from(read_json(folder / RUN).get("recipe", {}), str(folder / RUN)),
+        recipe=recipe_from(read_object(folder / RUN).get("recipe", {}), str(folder / RUN)),
         steps=[row for row in rows if row.get("kind") == "steps"],
         validations=[row for row in rows if row.get("kind") == "validation"],
     )

@@ -16,7 +16,7 @@ from ..words import few
 from .front_end import Terminal, front_end, typed_command
 from .many import SEARCH, plan_many, score_many, score_on_cluster, score_one
 from .model_lists import asked_of_each
-from .progress import downloading, watching
+from .progress import watching
 
 if TYPE_CHECKING:
     from ..scoring.score import ScoreOptions
@@ -145,8 +145,8 @@ def _evaluate_one(asked: Asked, options: ScoreOptions, as_json: bool, terminal: 
     from ..scoring.display import show
 
     suite = asked.open_suite()
-    with downloading(terminal) as progress, watching(terminal) as watcher:
-        scored = score_one(asked, suite, replace(options, watcher=watcher), progress)
+    with watching(terminal) as watcher:
+        scored = score_one(asked, suite, replace(options, watcher=watcher))
     records = scored.records
     if as_json:
         terminal.write_json(scored.summary())

@@ -7,7 +7,7 @@ import datetime
 import errno
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..asked import Asked
 from ..plugin.errors import UserError
 from .front_end import Terminal
-from .progress import downloading, watching
+from .progress import watching
 
 if TYPE_CHECKING:
     from ..models.model import Model
@@ -74,15 +74,12 @@ def _is_full_disk(error: BaseException | None) -> bool:
     return False
 
 
-def score_one(
-    asked: Asked, suite: Suite, options: ScoreOptions, progress: Callable[[int, int], None] | None = None
-) -> Scored:
+def score_one(asked: Asked, suite: Suite, options: ScoreOptions) -> Scored:
     """Open a model, search its layers where that is asked for, and score it.
 
     Parameters
     ----------
     options : without cache and budget, which depend on the device
-    progress : of a download
 
     Raises
     ------
@@ -92,7 +89,13 @@ def score_one(
 
     searches = asked.layers == SEARCH
     opened = replace(asked, layers=None) if searches else asked
-    model = opened.open_model(() if searches else tuple(suite.areas), progress)
+    watcher = options.watcher
+
+    def fetched(done: int, total: int | None) -> None:
+        watcher.stage("weights, bytes")
+        watcher.recorded(done, total)
+
+    model = opened.open_model(() if searches else tuple(suite.areas), fetched)
     options = with_room(options, opened, model)
     if searches:
         model = _with_searched_layers(model, suite, opened, options)
@@ -174,13 +177,12 @@ def score_many(
     UserError
         The disk is full.
     """
-    with downloading(terminal) as progress, watching(terminal, of_many=True) as watcher:
+    with watching(terminal, of_many=True) as watcher:
         for number, asked in enumerate(each, 1):
             words = f"{number} of {len(each)}, {asked.called}"
             told = replace(watcher, stage=lambda text, words=words: watcher.stage(f"{words}: {text}"))
-            told.stage("opening")
             with outcome.collecting(asked):
-                outcome.summaries.append(score_one(asked, suite, replace(options, watcher=told), progress).summary())
+                outcome.summaries.append(score_one(asked, suite, replace(options, watcher=told)).summary())
 
 
 def score_on_cluster(

@@ -1,8 +1,9 @@
-"""`recordings check`: what was understood of a lab's own recordings."""
+"""`recordings init` and `recordings check`: a lab's own recordings, described and understood."""
 
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -46,3 +47,36 @@ def check(
             render(report, Console(file=terminal.out))
     if not report.ok:
         raise typer.Exit(1)  # the report has said why
+
+
+@recordings_app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="A folder with images and responses, and no recordings.toml yet.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
+) -> None:
+    """Write recordings.toml from what lies in a folder, and say what was guessed and what only you can fill in.
+
+    Example:
+
+      brainscore-submission recordings init my_v4_session/
+    """
+    with front_end() as terminal:
+        from ..recordings import write_draft
+
+        draft = write_draft(folder)
+        if as_json:
+            terminal.write_json(
+                {
+                    "path": str(draft.path),
+                    "guesses": draft.guesses,
+                    "to_fill_in": draft.to_fill_in,
+                    "problem": draft.problem,
+                }
+            )
+            return
+        lines = [f"wrote {draft.path}", *(f"guessed: {sentence}" for sentence in draft.guesses)]
+        lines += [f"fill in: {key}" for key in draft.to_fill_in]
+        lines += [f"to be mended: {draft.problem}"] if draft.problem else []
+        terminal.out.write(
+            "\n".join([*lines, f"then: brainscore-submission recordings check {shlex.quote(str(folder))}"]) + "\n"
+        )

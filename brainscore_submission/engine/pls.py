@@ -112,6 +112,34 @@ def cross_validate(
     return Predictivity(r, predictions, np.concatenate(n_iterations), notes)
 
 
+def fit(gram, targets, *, n_components: int = 25, tol: float = 1e-6, max_iter: int = 500, device: str = "cpu"):
+    """PLS on all stimuli, as coefficients of them: predictions of new stimuli need no second fit.
+
+    Parameters
+    ----------
+    gram, targets, n_components, tol, max_iter, device : as of `cross_validate`
+
+    Returns
+    -------
+    coefficients : A, ndarray of shape (n_stimuli, n_fitted)
+    loadings : L, ndarray of shape (n_neuroids, n_fitted)
+        The prediction of a stimulus x is its inner products with the features, both less their mean m, times both, and
+        the targets' mean added: (x - m) (X - m)ᵀ A Lᵀ + ȳ.
+
+    Raises
+    ------
+    UserError
+        See `cross_validate`.
+    """
+    gram, targets = _check_inputs(gram, targets)
+    every = np.arange(len(targets))
+    rotated, basis = _rotate_to_rank(targets)
+    settings = Settings(n_components, tol, max_iter)
+    folds = Folds(torch.from_numpy(gram).to(device), rotated, basis, [every], _varies(targets)[None], settings)
+    folds.fit()
+    return folds.dual(0)
+
+
 def pearson(prediction, target) -> np.ndarray:
     """Pearson correlation of each column, in the odd cases too what `scipy.stats.pearsonr` gives.
 

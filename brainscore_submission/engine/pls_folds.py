@@ -73,6 +73,7 @@ class Folds:
         self.scores = kernel.new_zeros(n_folds, n_components, n_stimuli)  # orthonormal over the training stimuli
         self.kernel_scores = torch.zeros_like(self.scores)
         self.loadings = kernel.new_zeros(n_folds, n_components, n_targets)
+        self.directions = torch.zeros_like(self.loadings)  # a of each component
         self.n_iterations = np.zeros((n_folds, n_components), dtype=np.int64)
         self.n_fitted = np.full(n_folds, n_components)
         self.unrelated = np.zeros(n_folds, dtype=bool)  # whether a target was passed over for rounding errors
@@ -95,6 +96,7 @@ class Folds:
             if not running.any():
                 return
             direction, self.n_iterations[:, k] = self._dominant(covariance, start, running)
+            self.directions[:, k] = direction
             score = self._score(k, direction)
             trained = score * self.train
             kernel_score = self._times_kernel(trained[:, None])[:, 0]
@@ -114,6 +116,30 @@ class Folds:
         with _single_thread():
             prediction = scores.mT @ self.loadings[fold] @ self.basis.mT
         return (prediction * self.varies[fold]).cpu().numpy()
+
+    def dual(self, fold: int) -> tuple[np.ndarray, np.ndarray]:
+        """The fit as coefficients of the training stimuli: scores T = Kc A over the centred matrix Kc, targets = L T.
+
+        The components follow each other as in `fit`: u = Yₖᵀ a, less the components before, divided by its norm.
+
+        Returns
+        -------
+        coefficients : A, ndarray of shape (n_train, n_fitted)
+        loadings : L, ndarray of shape (n_given, n_fitted), 0 for a target that is constant
+        """
+        train, fitted = self.train[fold].nonzero()[:, 0], self.n_fitted[fold]
+        kernel = self.kernel[train][:, train]
+        kernel = kernel - kernel.mean(dim=0) - kernel.mean(dim=1, keepdim=True) + kernel.mean()
+        scores, targets = self.scores[fold][:fitted, train], self.targets[fold][:, train]
+        coefficients = kernel.new_zeros(fitted, len(train))
+        for k in range(fitted):
+            direction = self.directions[fold, k]
+            one = direction @ targets - (self.loadings[fold, :k] @ direction) @ scores[:k]
+            for _ in range(2):  # once more for the rounding errors of the first time
+                one = one - (scores[:k] @ (kernel @ one)) @ coefficients[:k]
+            coefficients[k] = one / (kernel @ one).norm()
+        loadings = (self.loadings[fold, :fitted] @ self.basis.mT) * self.varies[fold]
+        return coefficients.mT.cpu().numpy(), loadings.mT.cpu().numpy()
 
     def notes(self) -> Iterator[tuple[int, str]]:
         """What a reader of the score should know: (fold, sentence)."""

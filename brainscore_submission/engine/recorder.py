@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ..plugin.errors import UserError, suggest
-from ..plugin.hooks import Firing, exact_arithmetic, probe, tf32_arithmetic
+from ..plugin.hooks import Firing, exact_arithmetic, layer_outputs, probe, tf32_arithmetic
 from .budget import Budget
 from .decoding import decoded
 from .gram import GramCache
@@ -34,6 +34,10 @@ PRECISIONS: dict[str, Callable[[str], object]] = {
     "bfloat16": lambda device: torch.autocast(device, torch.bfloat16),
     "float16": lambda device: torch.autocast(device, torch.float16),
 }
+
+
+# How far the same image may be from itself in another batch: matrix products of other sizes round otherwise.
+STEADY = {"float32": 1e-3, "tf32": 1e-2}
 
 
 def require_precision(name: str) -> None:
@@ -92,6 +96,7 @@ class Recorder:
         self.budget = budget or Budget.default(self.cache.folder, self.device)
         self.progress = progress
         self.image_passes = 0
+        self.unsteady: str | None = None  # what a reader of anything recorded should know
         self._firings: dict[str, Firing] = {}
         self._leftovers: list[DiskStore] = []
 
@@ -128,11 +133,31 @@ class Recorder:
         """Show one stimulus and see how often each layer fires and what it yields; asked once a layer."""
         layers = {layer for request in requests for layer in request.grams | request.features} - set(self._firings)
         if layers:
-            shown = (stimulus for request in requests for stimulus in request.stimuli)
-            image = self.inputs([next(stimulus.path for stimulus in shown if stimulus.sha256 not in CONSTANT)])
+            shown = {stimulus.sha256: stimulus.path for request in requests for stimulus in request.stimuli}
+            images = self.inputs([path for sha, path in shown.items() if sha not in CONSTANT][:2])
+            first = not self._firings
             with PRECISIONS[self.precision](torch.device(self.device).type):
-                self._firings |= probe(self.network, image, sorted(layers))
+                self._firings |= probe(self.network, images[:1], sorted(layers))
+            if first:
+                self._see_whether_steady(images)
         return self._firings
+
+    def _see_whether_steady(self, images: Tensor) -> None:
+        """Show an image alone, and again behind another one: the deepest layer should answer alike."""
+        deepest = list(self._firings)[-1]
+        alone = self._answers(images[:1], deepest)
+        behind = self._answers(torch.cat([images[-1:], images[:1]]), deepest)[1:]
+        moved = (alone - behind).abs().max() / alone.abs().max().clamp(min=torch.finfo().tiny)
+        if not moved <= STEADY.get(self.precision, 5e-2):
+            self.unsteady = (
+                f"the network does not answer the same image alike: alone and in a batch, {deepest} differs by "
+                f"{moved:.1g} of its largest value. Its scores depend on chance or on the batch"
+            )
+            logger.warning("%s.", self.unsteady)
+
+    def _answers(self, images: Tensor, layer: str) -> Tensor:
+        with self.around():
+            return layer_outputs(self.network, images, [layer], self._firings)[layer].flatten(1).float()
 
     def inputs(self, paths: Sequence[Path]) -> Tensor:
         """Network input for a few image files, on the device."""

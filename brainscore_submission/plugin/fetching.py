@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
-import timm
 from filelock import FileLock
 from huggingface_hub import constants as hub
 from huggingface_hub import try_to_load_from_cache
@@ -61,9 +60,14 @@ def is_present(card: Card, cache: str | Path | None = None) -> bool:
     """Whether the weights are on this machine already (not whether they are sound)."""
     if weights_path(card, cache).is_file():
         return True
-    return any(
-        _in_hub_cache(card, source) is not None for source in card.weights.sources if source.kind in ("hub", "hf")
-    )
+    # Asked for a list of models, so without timm, which takes seconds to import: its weights lie in timm/<name>.<tag>.
+    of_timm = f"timm/{card.architecture.partition('.')[0]}"
+    places = [
+        (source.repo, card.weights.file) if source.repo else (f"{of_timm}.{source.tag}", "model.safetensors")
+        for source in card.weights.sources
+        if source.kind in ("hub", "hf")
+    ]
+    return any(isinstance(try_to_load_from_cache(*place), str) for place in places)
 
 
 def fetch(card: Card, cache: str | Path | None = None, progress: Progress | None = None) -> Path:
@@ -227,6 +231,8 @@ def _in_hub_cache(card: Card, source: Source) -> Path | None:
 def _hub_file(card: Card, source: Source) -> tuple[str, str]:
     if source.repo:
         return source.repo, card.weights.file
+    import timm  # takes seconds, and a list of models must not
+
     name = f"{card.architecture.partition('.')[0]}.{source.tag}"
     try:
         config = timm.get_pretrained_cfg(name)

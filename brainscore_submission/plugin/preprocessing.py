@@ -3,6 +3,10 @@
 An attack or a plot works on the pixels; only the network sees them normalised.
 """
 
+import contextlib
+import struct
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -15,7 +19,9 @@ from .card import PREPROCESSINGS as PREPROCESSINGS
 from .card import Preprocessing
 from .errors import UserError
 
-# Modes whose conversion to RGB keeps the colours. The others (16-bit, float) would be clipped without a word.
+# Formats that are read. Of others, such as PostScript under the name of a PNG, Pillow would start programs.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+# Modes whose conversion to RGB keeps the colours. The others (16-bit, float, LAB) would be clipped without a word.
 COLOUR_MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV")
 
 
@@ -37,7 +43,7 @@ def unit_range(pixels: Tensor) -> Tensor:
 def read_pixels(path: str | Path, preprocessing: Preprocessing) -> Tensor:
     """Read, resize and crop one image.
 
-    Greyscale, palette and alpha become RGB as in Brain-Score's `load_image`: alpha is dropped, not blended.
+    It becomes RGB as in Brain-Score's `load_image`, by the rule of `opened_image`.
 
     Returns
     -------
@@ -46,7 +52,7 @@ def read_pixels(path: str | Path, preprocessing: Preprocessing) -> Tensor:
     Raises
     ------
     UserError
-        the file is missing, is no image, is damaged, or has more than 8 bits a channel
+        see `opened_image`
     """
     return framed(open_rgb(path), preprocessing)
 
@@ -85,19 +91,60 @@ def normalise(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
 
 
 def open_rgb(path: str | Path) -> Image.Image:
-    """Read one image as it is, in RGB; for what is raised see `read_pixels`."""
+    """Read one image as it is, in RGB; for what is raised see `opened_image`."""
+    with opened_image(path) as image:
+        return image.convert("RGB")
+
+
+@contextlib.contextmanager
+def opened_image(path: str | Path) -> Iterator[Image.Image]:
+    """An image file of 8 bits a channel, decoded: the one rule for every image of the product.
+
+    Grey, palette and RGB, CMYK, YCbCr and HSV of 8 bits are read, to become RGB by Pillow's `convert("RGB")`: then
+    transparency is dropped, not blended, an orientation in EXIF data is not applied, and of several frames the first
+    counts, all as in Brain-Score. What has more bits (16, float) or no RGB of its own (LAB) is refused: Pillow would
+    clip it, and which of its values are black and white only its maker knows.
+
+    Raises
+    ------
+    UserError
+        the file is missing, is no image, is damaged, has more than 8 bits a channel or more than 89 megapixels
+    """
     path = Path(path)
+    if not path.is_file() and not path.is_dir():
+        raise UserError(f"{path}: no such image file.")
+    Image.init()  # else Pillow does not know all of the formats
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise UserError(f"{path}: {image.width} x {image.height} pixels are too many; save it smaller.")
+            if image.mode not in COLOUR_MODES or _is_deep(image):
+                mode = image.mode if image.mode not in COLOUR_MODES else f"{image.mode} of 16 bits"
+                raise UserError(f"{path}: mode {mode} is not 8 bits a channel; save it as 8-bit RGB.")
             image.load()
-            if image.mode not in COLOUR_MODES:
-                raise UserError(f"{path}: mode {image.mode} is not 8 bits a channel; save it as 8-bit RGB.")
-            return image.convert("RGB")
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such image file.") from error
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        # Pillow's own list: an unknown format is an OSError, a damaged PNG a SyntaxError.
+            yield image
+    except DAMAGE as error:
         raise UserError(f"{path}: not a readable image ({error}).") from error
+
+
+# Pillow's own list is no shorter: an unknown format is an OSError, a damaged PNG a SyntaxError, a damaged TIFF almost
+# anything. Warnings are raised only where they are made errors.
+DAMAGE = (
+    *(OSError, SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RuntimeError),
+    *(EOFError, MemoryError, struct.error, zlib.error, Image.DecompressionBombError, Warning),
+)
+MOST_PIXELS = 89_478_485  # above, Pillow warns of a bomb
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether a file of 16 bits a channel is about to be cut to 8, which its mode does not tell."""
+    for tile in image.tile:
+        of_file = tile[3] if isinstance(tile[3], tuple) else (tile[3],)
+        if any(";16" in str(one) for one in of_file):
+            return True
+        if image.format == "PPM" and isinstance(of_file[-1], int) and of_file[-1] > 255:  # its brightest value
+            return True
+    return False
 
 
 def _resize(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:

@@ -5,6 +5,7 @@ The folder is described in docs/tutorial_recordings.md. Evaluating models on it 
 
 from .benchmark import benchmarks, recordings_suite
 from .checking import CheckReport, check
+from .draft import Draft, write_draft
 from .findings import Finding, FolderError
 from .metrics import METRICS
 from .reading import Recordings, read_recordings
@@ -13,6 +14,7 @@ from .report import render
 __all__ = [
     "METRICS",
     "CheckReport",
+    "Draft",
     "Finding",
     "FolderError",
     "Recordings",
@@ -21,4 +23,5 @@ __all__ = [
     "read_recordings",
     "recordings_suite",
     "render",
+    "write_draft",
 ]

@@ -4,6 +4,7 @@ import warnings
 from contextlib import contextmanager
 
 import numpy as np
+import pandas as pd
 from brainscore_core.metrics import Score
 from brainscore_vision.benchmarks import BenchmarkBase
 from brainscore_vision.benchmarks.rajalingham2018.benchmarks.benchmark import _DicarloRajalingham2018
@@ -16,6 +17,7 @@ from .findings import Finding, FolderError
 from .reading import Recordings
 
 ROLES = ("fit", "test")
+N_HALVES = 10
 
 
 class ChoiceBenchmark(_DicarloRajalingham2018):
@@ -30,9 +32,9 @@ class ChoiceBenchmark(_DicarloRajalingham2018):
     def __init__(self, recordings: Recordings, load_id: str):
         fitting, testing = roles(recordings)
         check_choices(recordings)
-        self._metric = I2n()
+        self._metric = _RememberedI2n()
         self._fitting_stimuli = stimulus_set(recordings, fitting, part="fit")
-        self._assembly = choices(recordings)
+        self._trials, self._assembly = recordings.trials, choices(recordings)
         self._assembly.attrs["stimulus_set"] = stimulus_set(recordings, testing, part="test")
         self._assembly.attrs["stimulus_set_identifier"] = f"{recordings.identifier}-test"
         self._visual_degrees = recordings.manifest.visual_degrees
@@ -48,26 +50,77 @@ class ChoiceBenchmark(_DicarloRajalingham2018):
         self.load_id = load_id
         self.metric_name = "i2n"
         self.content_hash = recordings.content_hash
-        self._kept_ceiling = None
+        self._kept_ceiling = self._other_ceilings = None
 
     def __call__(self, candidate) -> Score:
         """Score a candidate."""
         with _expected_empty_means():
-            return super().__call__(candidate)
+            self.ceiling  # noqa: B018  (refuses choices that cannot be compared before the model looks at images)
+            score = super().__call__(candidate)
+            raw = [self._metric.of_one_split(target) for target in self._in_other_orders()]
+            scores = np.array(raw) / np.sqrt(self.ceilings_of_other_halves())
+        spread = float(np.nanstd(scores) / np.sqrt(score.ceiling.raw.sizes["split"]))
+        if np.isfinite(spread):
+            score.attrs["notes"] = (f"which random halves of the trials are drawn moves the score by ±{spread:.3f}",)
+        return score
 
     @property
     def ceiling(self) -> Score:
-        """Split-half consistency of the choices, kept in memory."""
+        """Split-half consistency of the choices, kept in memory.
+
+        Raises
+        ------
+        FolderError
+            where a half has no two different values to correlate
+        """
         if self._kept_ceiling is None:
             with _expected_empty_means():
                 self._kept_ceiling = self._ceiling_func()
+        if not np.isfinite(self._kept_ceiling.raw.values).all():
+            raise FolderError(
+                "the choices are too alike: in a random half of them no object is confused more often than another.",
+                "Collect harder trials, or more of them.",
+            )
         return self._kept_ceiling
+
+    def ceilings_of_other_halves(self) -> np.ndarray:
+        """The ceilings of up to `N_HALVES` splits of the trials in other orders, of shape (n_splits,)."""
+        if self._other_ceilings is None:
+            with _expected_empty_means():
+                one = I2n(repetitions=1)
+                found = [float(one.ceiling(target, skipna=True)) for target in self._in_other_orders()]
+            self._other_ceilings = np.array(found)
+        return self._other_ceilings
+
+    def _in_other_orders(self):
+        """The trials shuffled, so that other halves are drawn; without orders of which a half lacks a stimulus."""
+        for seed in range(1, N_HALVES + 1):
+            order = RandomState(seed).permutation(len(self._assembly))
+            if not _lost_in_halves(self._trials.iloc[order], n_splits=1):
+                yield self._assembly[order]
+
+
+class _RememberedI2n:
+    """Brain-Score's metric, which draws two splits; and its value for another, to say how much that matters."""
+
+    def __init__(self):
+        self._i2n = I2n()
+        self.ceiling, self.aggregate = self._i2n.ceiling, self._i2n.aggregate
+
+    def __call__(self, probabilities, target) -> Score:
+        self._probabilities = probabilities.copy()
+        return self._i2n(probabilities, target)
+
+    def of_one_split(self, target) -> float:
+        """The raw value against one half of these trials, for what the model said last."""
+        return float(I2n(repetitions=1)(self._probabilities.copy(), target))
 
 
 @contextmanager
 def _expected_empty_means():
-    # i2n averages over (truth, choice) pairs, and the pairs of an object with itself are all NaN.
-    with warnings.catch_warnings():
+    # i2n averages over (truth, choice) pairs, and the pairs of an object with itself are all NaN; a split whose ceiling
+    # is below 0 has no root, and is left out.
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
         warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
         yield
 
@@ -115,6 +168,13 @@ def check_choices(recordings: Recordings) -> list[Finding]:
     """
     fitting, testing = roles(recordings)
     table, trials = recordings.stimuli, recordings.trials
+    right = (trials["choice"] == trials["sample_object"]).sum()
+    if right in (0, len(trials)):
+        raise FolderError(
+            f"{'every' if right else 'no'} choice of {count(len(trials), 'trial')} is right, so there is nothing "
+            "to compare.",
+            "See that choice holds what was chosen, not what was shown; else collect harder trials.",
+        )
     labels = dict(zip(table["stimulus_id"], table["object_name"], strict=True))
     differing = trials[trials["sample_object"] != trials["stimulus_id"].map(labels)]
     if len(differing):
@@ -131,7 +191,12 @@ def check_choices(recordings: Recordings) -> list[Finding]:
             f"the objects of trials.csv and of the fitting images differ: {few(sorted(offered ^ fitted))}.",
             "Every object offered must be shown in a fitting image, and no other.",
         )
-    _check_halves(recordings, offered)
+    lost = _lost_in_halves(trials)
+    if lost:
+        raise FolderError(
+            f"too few trials: a random half of them lacks {few(lost)}.",
+            "Collect more trials for it, or leave its images out: exclude_stimuli in recordings.toml.",
+        )
     if "role" in table:
         return []
     return [
@@ -143,17 +208,14 @@ def check_choices(recordings: Recordings) -> list[Finding]:
     ]
 
 
-def _check_halves(recordings: Recordings, offered: set[str]) -> None:
-    # The metric compares with random halves of the trials, drawn as here; a stimulus or an object that is
-    # missing from one of them stops it with an assertion.
-    metric, state = I2n(), RandomState(seed=0)
-    stimuli, chosen = (recordings.trials[name].to_numpy() for name in ("stimulus_id", "choice"))
-    trials = np.arange(len(stimuli))
-    for _ in range(2):
-        for half in metric.generate_halves(trials, random_state=state):
+def _lost_in_halves(trials: pd.DataFrame, n_splits: int = 2) -> list[str]:
+    """Stimuli, or else objects, that a random half of the trials lacks: the metric stops there with an assertion."""
+    metric, state = I2n(), RandomState(seed=0)  # as the metric draws them
+    stimuli, chosen = (trials[name].to_numpy() for name in ("stimulus_id", "choice"))
+    offered = set(trials["sample_object"]) | set(trials["distractor"])
+    for _ in range(n_splits):
+        for half in metric.generate_halves(np.arange(len(stimuli)), random_state=state):
             lost = sorted(set(stimuli) - set(stimuli[half])) or sorted(offered - set(chosen[half]))
             if lost:
-                raise FolderError(
-                    f"too few trials: a random half of them lacks {few(lost)}.",
-                    "Collect more trials for it, or leave its images out: exclude_stimuli in recordings.toml.",
-                )
+                return lost
+    return []

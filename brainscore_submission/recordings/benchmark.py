@@ -8,13 +8,14 @@ import pandas as pd
 from brainscore_core.metrics import Score
 from brainscore_vision.benchmark_helpers.neural_common import NeuralBenchmark
 from brainscore_vision.benchmark_helpers.screen import place_on_screen
+from brainscore_vision.metrics import Ceiling
 
 from ..plugin.errors import UserError, suggest
 from ..scoring.suites import Suite
 from ..words import count
 from .assembly import assembly
 from .behavior import ChoiceBenchmark
-from .consistency import ValidRepetitionsConsistency, has_ceiling
+from .consistency import StatedCeiling, ValidRepetitionsConsistency, has_ceiling
 from .findings import FolderError
 from .metrics import METRICS
 from .reading import Recordings
@@ -42,7 +43,7 @@ class RecordedBenchmark(NeuralBenchmark):
             similarity_metric=METRICS[metric].build(recordings.manifest.strata),
             visual_degrees=recordings.manifest.visual_degrees,
             number_of_trials=recordings.responses.shape[2],
-            ceiling_func=partial(ValidRepetitionsConsistency(recordings.of_area(area)), averaged),
+            ceiling_func=None if self.unceiled else partial(ceiling_of(recordings, area), averaged),
             parent=area,
         )
         self.load_id = benchmark_id(recordings, area, metric)
@@ -110,7 +111,7 @@ def benchmarks(recordings: Recordings, metric: str = "pls") -> dict[str, Callabl
     built = {}
     for area in recordings.areas:
         check_metric(recordings, area, metric)
-        ceiled = METRICS[metric].per_neuroid and has_ceiling(recordings.of_area(area))
+        ceiled = METRICS[metric].per_neuroid and ceiling_of(recordings, area) is not None
         kind = RecordedBenchmark if ceiled else UnceiledBenchmark
         built[benchmark_id(recordings, area, metric)] = partial(kind, recordings, area, metric)
     if recordings.trials is not None:
@@ -135,6 +136,15 @@ def recordings_suite(recordings: Recordings, metric: str = "pls") -> Suite:
         loaders=loaders,
         data=recordings.content_hash,
     )
+
+
+def ceiling_of(recordings: Recordings, area: str) -> Ceiling | None:
+    """The ceiling of an area: of its repetitions, else as neuroids.csv gives it, else none."""
+    values = recordings.of_area(area)
+    if has_ceiling(values):
+        return ValidRepetitionsConsistency(values)
+    stated = recordings.neuroids_of(area).get("ceiling")
+    return None if stated is None else StatedCeiling(stated.to_numpy(dtype=float))
 
 
 def check_metric(recordings: Recordings, area: str, metric: str) -> None:

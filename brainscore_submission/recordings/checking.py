@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from brainscore_core.metrics import Score
+from brainscore_vision.metrics import Ceiling
 
 from ..words import count, few
 from .assembly import assembly
 from .behavior import ChoiceBenchmark, check_choices
-from .benchmark import benchmark_id, check_metric
-from .consistency import MIN_STIMULI, ValidRepetitionsConsistency, ceiling_interval, has_ceiling, reliability
+from .benchmark import benchmark_id, ceiling_of, check_metric
+from .consistency import MIN_STIMULI, ceiling_interval, has_ceiling, is_repeated, reliability
 from .findings import Finding, FolderError
 from .manifest import FILE_NAME
 from .metrics import METRICS
@@ -128,30 +129,53 @@ def _describe_neuroids(recordings: Recordings) -> pd.DataFrame:
 def _find_ceilings(recordings: Recordings) -> tuple[dict, list[Finding]]:
     ceilings, findings = {}, []
     for area in recordings.areas:
-        values = recordings.of_area(area)
-        if not has_ceiling(values):
-            ceilings[area] = None
-            findings.append(
-                Finding(
-                    "warning",
-                    f"{area}: no ceiling, because not every neuroid has two repetitions of {MIN_STIMULI} stimuli.",
-                    "Scores will be raw correlations, and marked. Save the repetitions as third axis if there are any.",
-                )
-            )
-            continue
-        ceiling = ValidRepetitionsConsistency(values)(assembly(recordings, area))
-        ceilings[area] = float(ceiling)
-        findings += _about_signal(area, ceiling)
-        repeated = float(((~np.isnan(values)).sum(axis=2) >= 2).mean())
-        if repeated < 0.9:
-            findings.append(
-                Finding(
-                    "warning",
-                    f"{area}: only {repeated:.0%} of the stimuli were repeated: the ceiling describes those.",
-                    "Scores use all stimuli and may lie lower for that reason alone.",
-                )
-            )
+        found = ceiling_of(recordings, area)
+        findings += _about_repetitions(recordings, area, found)
+        ceilings[area] = None
+        if found is not None:
+            ceiling = found(assembly(recordings, area, average=True))
+            ceilings[area] = float(ceiling)
+            findings += _about_signal(area, ceiling)
     return ceilings, findings
+
+
+def _about_repetitions(recordings: Recordings, area: str, found: Ceiling | None) -> list[Finding]:
+    values, neuroids = recordings.of_area(area), recordings.neuroids_of(area)
+    once = neuroids["neuroid_id"][~is_repeated(values)]
+    short = f"{len(once)} of {count(len(values), 'neuroid')} without two repetitions of {MIN_STIMULI} stimuli"
+    if found is None:
+        advice = f"Leave them out if the others have: exclude_neuroids in {FILE_NAME}; or give noise_ceiling_r2 in "
+        return [
+            Finding(
+                "warning",
+                f"{area}: no ceiling: {short}. Scores will be raw correlations, and marked.",
+                advice + "neuroids.csv, or save the repetitions as third axis.",
+            )
+        ]
+    if not has_ceiling(values):
+        return [Finding("note", f"{area}: the ceiling is the median of the noise ceilings in neuroids.csv.")]
+    findings = []
+    if "ceiling" in neuroids:
+        findings.append(Finding("note", f"{area}: noise ceilings of neuroids.csv not used: there are repetitions."))
+    if len(once):
+        listed = few([f'"{name}"' for name in once], 20)
+        findings.append(
+            Finding(
+                "warning",
+                f"{area}: {short}: {few(once)}. The ceiling is that of the others.",
+                f"Leave them out of the score too: exclude_neuroids = [{listed}] in {FILE_NAME}.",
+            )
+        )
+    repeated = float(((~np.isnan(values)).sum(axis=2) >= 2).mean())
+    if repeated < 0.9:
+        findings.append(
+            Finding(
+                "warning",
+                f"{area}: only {repeated:.0%} of the stimuli were repeated: the ceiling describes those.",
+                "Scores use all stimuli and may lie lower for that reason alone.",
+            )
+        )
+    return findings
 
 
 def _about_signal(area: str, ceiling: Score) -> list[Finding]:
@@ -203,13 +227,22 @@ def _about_images(recordings: Recordings) -> list[Finding]:
                 "Pad them to squares with the background that was shown.",
             )
         )
-    unusual = [image.name for image in images if image.mode not in ("RGB", "L", "1", "P")]
-    if unusual:
+    see_through = [image.name for image in images if "A" in image.mode or "transparency" in image.mode]
+    if see_through:
         findings.append(
             Finding(
                 "warning",
-                f"{count(len(unusual), 'image')} with transparency or a deep pixel format: {few(unusual, limit=3)}.",
-                "Save them as 8-bit RGB or grey: transparency is dropped, deeper values are cut off.",
+                f"{count(len(see_through), 'image')} with transparency: {few(see_through, limit=3)}; it is dropped.",
+                "Save them on the background that was shown, as RGB or grey.",
+            )
+        )
+    converted = [image.name for image in images if image.mode in ("CMYK", "YCbCr", "HSV")]
+    if converted:
+        findings.append(
+            Finding(
+                "warning",
+                f"{count(len(converted), 'image')} of other colours than RGB: {few(converted, limit=3)}.",
+                "They are converted without a colour profile: save them as RGB, as they were shown.",
             )
         )
     return findings
@@ -268,15 +301,22 @@ def _about_choices(recordings: Recordings, ceilings: dict[str, float | None]) ->
         return []
     try:
         findings = check_choices(recordings)
+        choices = ChoiceBenchmark(recordings, benchmark_id(recordings, "behavior", "i2n"))
+        per_split = choices.ceiling.attrs[Score.RAW_VALUES_KEY].values
     except FolderError as error:
         return [error.finding]
-    choices = ChoiceBenchmark(recordings, benchmark_id(recordings, "behavior", "i2n"))
-    ceilings["behavior"] = float(choices.ceiling)
-    if ceilings["behavior"] > 0:
-        return findings
-    message = f"behavior: ceiling {ceilings['behavior']:.3f}: no reliable signal; scores against it mean nothing."
+    ceilings["behavior"] = ceiling = float(choices.ceiling)
+    others, halves = choices.ceilings_of_other_halves(), []
+    if len(others) > 1:
+        spread = np.std(others) / np.sqrt(len(per_split))
+        said = f"behavior: which random halves of the trials are drawn moves the ceiling by ±{spread:.3f}."
+        halves = [Finding("note", said)]
+    if ceiling > 0 and (per_split > 0).all():
+        return [*findings, *halves]
+    below = f"; below 0 in {(per_split <= 0).sum()} of {len(per_split)} splits" if ceiling > 0 else ""
+    message = f"behavior: ceiling {ceiling:.3f}{below}: no reliable signal; scores against it mean nothing."
     remedy = "See that trials.csv names the right stimuli and choices; else record more."
-    return [*findings, Finding("warning", message.replace("ceiling -", "ceiling −"), remedy)]
+    return [*findings, *halves, Finding("warning", message.replace("ceiling -", "ceiling −"), remedy)]
 
 
 def _about_origin(recordings: Recordings) -> list[Finding]:

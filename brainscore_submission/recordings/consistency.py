@@ -83,15 +83,23 @@ def reliability(values: np.ndarray, n_splits: int = 100) -> np.ndarray:
     return spearman_brown(split_half_correlations(values, n_splits)).mean(axis=0)
 
 
-def has_ceiling(values: np.ndarray) -> bool:
-    """Say whether every neuroid has two repetitions for at least `MIN_STIMULI` stimuli.
+def is_repeated(values: np.ndarray) -> np.ndarray:
+    """Say which neuroids have two repetitions for at least `MIN_STIMULI` stimuli.
 
     Parameters
     ----------
     values : ndarray of shape (n_neuroids, n_stimuli, n_repetitions)
+
+    Returns
+    -------
+    boolean ndarray of shape (n_neuroids,)
     """
-    repeated = (~np.isnan(values)).sum(axis=2) >= 2
-    return bool((repeated.sum(axis=1) >= MIN_STIMULI).all())
+    return ((~np.isnan(values)).sum(axis=2) >= 2).sum(axis=1) >= MIN_STIMULI
+
+
+def has_ceiling(values: np.ndarray) -> bool:
+    """Say whether half of the neuroids or more are repeated: the ceiling is the median over those."""
+    return bool(is_repeated(values).mean() >= 0.5)
 
 
 def ceiling_interval(raw: np.ndarray, n_resamples: int = 1000) -> tuple[float, float]:
@@ -131,5 +139,25 @@ class ValidRepetitionsConsistency(Ceiling):
         per_split = np.nanmedian(raw.values, axis=1)
         ceiling = Score(per_split.mean())
         ceiling.attrs["error"] = Score(per_split.std() / np.sqrt(len(per_split)))
+        ceiling.attrs[Score.RAW_VALUES_KEY] = raw
+        return ceiling
+
+
+class StatedCeiling(Ceiling):
+    """Noise ceilings that neuroids.csv gives, as Brain-Score would take its own: the median over neuroids.
+
+    Parameters
+    ----------
+    ceilings : ndarray of shape (n_neuroids,), the share of each neuroid's variance that can be explained, in (0, 1]
+    """
+
+    def __init__(self, ceilings: np.ndarray):
+        self._ceilings = ceilings
+
+    def __call__(self, assembly) -> Score:
+        """Return the ceiling; its `raw` holds a single split."""
+        coords = {name: ("neuroid", assembly[name].values) for name in ("neuroid_id", "region", "animal")}
+        raw = Score(self._ceilings[np.newaxis], coords={"split": [0], **coords}, dims=["split", "neuroid"])
+        ceiling = Score(np.median(self._ceilings))
         ceiling.attrs[Score.RAW_VALUES_KEY] = raw
         return ceiling

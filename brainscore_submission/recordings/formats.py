@@ -1,139 +1,173 @@
-"""Files of responses: npy, npz, NetCDF, MATLAB v5 and v7.3, CSV. One reader a format, one result for all."""
+"""Files of responses: npy, npz, NetCDF, MATLAB v5 and v7.3, and tables of text. One reader a format, one result."""
 
-import csv
-import io
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
-import h5py
 import numpy as np
 import pandas as pd
-import scipy.io
 import xarray as xr
 from xarray.backends.netCDF4_ import NetCDF4BackendEntrypoint
 
 from ..plugin.errors import suggest
-from ..words import count, few
+from ..words import few
+from .damage import GROWTH, in_own_process, reading
 from .findings import FolderError
-from .manifest import AXES
+from .heads import FIELDS, find_heads
+from .manifest import AXES, Manifest
+from .matlab import matlab_arrays
+from .response_tables import read_csv
+from .responses import Responses, own_names, stack_repetitions, to_numbers
 
-STIMULUS_FIELDS = ("stimulus_id", "image_id", "stimulus", "image")  # `image_id` is Brain-Score's name of 2019
-NEUROID_FIELDS = ("neuroid_id", "neuroid", "neuron", "unit")
-AREA_FIELDS = ("region", "area")
-SUBJECT_FIELDS = ("animal", "subject")
+# What labs have beside, and how it becomes a file that is read.
+TO_NUMPY = 'np.save("responses.npy", …), neuroid x stimulus x repetition'
+OTHER_FORMATS = {
+    ".nwb": ("Neurodata Without Borders", f"count each unit's spikes an image with pynwb, then {TO_NUMPY}"),
+    ".fif": ("MNE", f"mne.read_epochs(…).get_data(), then {TO_NUMPY}"),
+    ".nii": ("NIfTI", f"nibabel.load(…).get_fdata()[mask], then {TO_NUMPY}"),
+    ".parquet": ("Parquet", 'pandas.read_parquet(…).to_csv("responses.csv", index=False)'),
+    ".feather": ("Feather", 'pandas.read_feather(…).to_csv("responses.csv", index=False)'),
+    ".xlsx": ("an Excel sheet", 'save it there as "CSV UTF-8"'),
+    ".xls": ("an Excel sheet", 'save it there as "CSV UTF-8"'),
+    ".ods": ("a spreadsheet", "save it there as CSV in UTF-8"),
+    ".pkl": ("a pickle, which may run any program and is never opened", TO_NUMPY),
+    ".h5": ("HDF5 of unknown layout", f"name it .mat if MATLAB wrote it, .nc if xarray did; else {TO_NUMPY}"),
+    ".hdf5": ("HDF5 of unknown layout", f"name it .mat if MATLAB wrote it, .nc if xarray did; else {TO_NUMPY}"),
+    ".zarr": ("Zarr", 'xarray.open_zarr(…).to_netcdf("responses.nc")'),
+    ".rds": ("R", 'write.csv(readRDS(…), "responses.csv", row.names = FALSE)'),
+}
 
 
-@dataclass(frozen=True)
-class Responses:
-    """What a file of responses holds, before its axes are put in order.
+def suffix_of(path: Path) -> str:
+    """The suffix that tells the format, without a packing's.
 
-    Attributes
-    ----------
-    values : ndarray, float64, two to four axes
-    axes : the axes' names where the file states them
-    stimulus_ids : the stimuli's names in the order of their axis, where the file states them
-    neuroids : DataFrame with `neuroid_id`, perhaps `area` and `subject`, where the file states them
-    time_bins_ms : ((start, end), …) where the file states them
+    >>> suffix_of(Path("bold.nii.gz")), suffix_of(Path("responses.CSV"))
+    ('.nii', '.csv')
     """
-
-    values: np.ndarray
-    axes: tuple[str, ...] | None = None
-    stimulus_ids: tuple[str, ...] | None = None
-    neuroids: pd.DataFrame | None = None
-    time_bins_ms: tuple[tuple[float, float], ...] | None = None
+    return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
-def read_responses(path: Path, variable: str | None = None) -> Responses:
+def read_responses(path: Path, manifest: Manifest) -> Responses:
     """Read a file of responses.
 
     Parameters
     ----------
     path : file whose suffix is a key of `READERS`
-    variable : the array's name, where the file holds several
+    manifest : says which array or column is meant, where the file holds several
 
     Returns
     -------
     Responses
     """
-    if path.suffix.lower() not in READERS:
-        raise FolderError(
-            f"{path.name}: responses in this format cannot be read.",
-            f"Save them as one of: {', '.join(READERS)}.",
-        )
-    return READERS[path.suffix.lower()](path, variable)
+    suffix = suffix_of(path)
+    if suffix in READERS and (path.suffix.lower() != ".gz" or READERS[suffix] is read_csv):
+        return READERS[suffix](path, manifest)
+    what, how = OTHER_FORMATS.get(suffix, (f"no format that is known ({path.suffix or 'no suffix'})", TO_NUMPY))
+    raise FolderError(
+        f"{path.name}: responses in this format cannot be read: it is {what}.",
+        f"Convert it: {how}. Read are {', '.join(READERS)}.",
+    )
 
 
-def _read_npy(path: Path, variable: str | None) -> Responses:
-    try:
-        values = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise _not(path, "a numpy array of numbers", 'np.save("responses.npy", array)') from error
-    return Responses(_numbers(path, values))
+def _read_npy(path: Path, manifest: Manifest) -> Responses:
+    with reading(path, "a numpy array of numbers", 'Save it again: np.save("responses.npy", array)'):
+        with path.open("rb") as file:
+            values = _array(file, path.stat().st_size)
+        return Responses(to_numbers(path, values))
 
 
-def _read_npz(path: Path, variable: str | None) -> Responses:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            content = {name: arrays[name] for name in arrays.files}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise _not(path, "a numpy archive of numbers", 'np.savez("responses.npz", responses=array)') from error
-    return Responses(_numbers(path, _choose(path, content, variable)))
+def _read_npz(path: Path, manifest: Manifest) -> Responses:
+    with reading(path, "a numpy archive of numbers", 'Save it again: np.savez("responses.npz", responses=array)'):
+        content = {}
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            for member in archive.infolist():
+                if member.file_size > GROWTH / 2 + 100 * member.compress_size:
+                    raise ValueError(f"{member.filename} unpacks to {member.file_size / 1e9:.0f} GB")
+                with archive.open(member) as stream:
+                    content[member.filename.removesuffix(".npy")] = _array(stream, member.file_size)
+    return _chosen(path, content, manifest)
 
 
-def _read_mat(path: Path, variable: str | None) -> Responses:
-    if h5py.is_hdf5(path):  # v7.3 is HDF5
-        with h5py.File(path) as file:
-            # MATLAB lays arrays out column by column: HDF5 shows their axes in reverse.
-            content = {name: item[()].T for name, item in file.items() if isinstance(item, h5py.Dataset)}
-    else:
-        try:
-            content = scipy.io.loadmat(path)
-        except (ValueError, TypeError, OSError, NotImplementedError) as error:
-            raise _not(path, "a MATLAB file", "save('responses.mat', 'responses')") from error
-    content = {name: value for name, value in content.items() if not name.startswith(("__", "#"))}
-    return Responses(_numbers(path, _choose(path, content, variable)))
+def _array(file: IO[bytes], size: int) -> np.ndarray:
+    """An array as numpy writes it; one that is announced larger than the file is refused before memory is taken.
+
+    Raises
+    ------
+    ValueError
+    """
+    version = np.lib.format.read_magic(file)
+    reader = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+    if reader is None:
+        raise ValueError(f"its version is {version}")
+    shape, fortran, dtype = reader(file)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects")
+    number = int(np.prod([int(side) for side in shape], dtype=object))
+    if min(shape, default=1) < 0 or number * dtype.itemsize > size:
+        raise ValueError(f"it announces {shape} and holds {size} bytes")
+    content = file.read(number * dtype.itemsize)
+    if dtype.kind == "U":
+        codes = np.frombuffer(content, np.dtype("u4").newbyteorder(dtype.byteorder))
+        if ((codes > 0x10FFFF) | (codes >> 11 == 0xD800 >> 11)).any():  # no signs of Unicode
+            raise ValueError("its texts are damaged")
+    return np.frombuffer(content, dtype, number).reshape(shape, order="F" if fortran else "C")
 
 
-def _choose(path: Path, content: dict, variable: str | None) -> np.ndarray:
+def _read_mat(path: Path, manifest: Manifest) -> Responses:
+    with reading(path, "a MATLAB file", "Save it again: save('responses.mat', 'responses')"):
+        content = in_own_process(matlab_arrays, path)
+    return _chosen(path, content, manifest)
+
+
+def _chosen(path: Path, content: dict[str, np.ndarray], manifest: Manifest) -> Responses:
+    """The array of responses, and beside it what else lies there."""
+    name = _choose(path, content, manifest.variable)
+    beside = {other: value for other, value in content.items() if other != name}
+    return Responses(to_numbers(path, content[name]), beside=beside)
+
+
+def _choose(path: Path, arrays: dict[str, np.ndarray], variable: str | None) -> str:
     """Take the named array, or the only one that can be responses."""
-    arrays = {name: value for name, value in content.items() if isinstance(value, np.ndarray)}
     if variable is not None:
         if variable not in arrays:
             raise FolderError(f"{path.name} has no variable '{variable}'.", "Mend it." + suggest(variable, arrays))
-        return arrays[variable]
+        return variable
+    labels = {name for names in FIELDS.values() for name in names if name != "response"}
     fitting = {
         name: value
         for name, value in arrays.items()
-        if np.issubdtype(value.dtype, np.number) and np.sum(np.array(value.shape) > 1) >= 2
+        if np.issubdtype(value.dtype, np.number) and sum(side > 1 for side in value.shape) >= 2 and name not in labels
     }
     if len(fitting) != 1:
-        listed = ", ".join(f"{name} {value.shape}" for name, value in fitting.items()) or "none is an array of numbers"
+        listed = [f"{name} {value.shape}" for name, value in fitting.items()] or ["none is an array of numbers"]
         raise FolderError(
-            f"{path.name} holds {len(fitting)} arrays that may be the responses: {listed}.",
+            f"{path.name} holds {len(fitting)} arrays that may be the responses: {few(listed, 8)}.",
             'Say which: variable = "…" in recordings.toml.',
         )
-    return next(iter(fitting.values()))
+    return next(iter(fitting))
 
 
-def _read_netcdf(path: Path, variable: str | None) -> Responses:
-    try:
-        # By class: xarray's look-up by name warns under Python 3.11.
-        with xr.open_dataset(path, engine=NetCDF4BackendEntrypoint) as opened:
-            dataset = opened.load()
-    except (OSError, ValueError) as error:
-        raise _not(path, "a NetCDF file", 'assembly.to_netcdf("responses.nc")') from error
-    dataset = dataset.reset_index(
-        [name for name in dataset.dims if isinstance(dataset.indexes.get(name), pd.MultiIndex)]
-    )
+def _read_netcdf(path: Path, manifest: Manifest) -> Responses:
+    with reading(path, "a NetCDF file", 'Save it again: assembly.to_netcdf("responses.nc")'):
+        dataset = in_own_process(_dataset, path)
+        dataset = dataset.reset_index(
+            [name for name in dataset.dims if isinstance(dataset.indexes.get(name), pd.MultiIndex)]
+        )
     content = {str(name): item.values for name, item in dataset.data_vars.items()}
-    chosen = _choose(path, content, variable)
-    name = next(name for name, values in content.items() if values is chosen)
-    return _from_array(path, dataset[name])
+    return _from_array(path, dataset[_choose(path, content, manifest.variable)], manifest)
 
 
-def _from_array(path: Path, array: xr.DataArray) -> Responses:
+def _dataset(path: Path) -> xr.Dataset:
+    # By class: xarray's look-up by name warns under Python 3.11. Times stay numbers: they are milliseconds here.
+    with xr.open_dataset(path, engine=NetCDF4BackendEntrypoint, decode_times=False) as opened:
+        announced, held = opened.nbytes, path.stat().st_size
+        if announced > GROWTH / 2 + 100 * held:
+            raise ValueError(f"it announces {announced / 1e9:.0f} GB and holds {held / 1e6:.0f} MB")
+        return opened.load()
+
+
+def _from_array(path: Path, array: xr.DataArray, manifest: Manifest) -> Responses:
     stimulus_dims = [
         name for name in ("presentation", "stimulus", "stimulus_id", "image", "image_id") if name in array.dims
     ]
@@ -145,34 +179,44 @@ def _from_array(path: Path, array: xr.DataArray) -> Responses:
             f"{path.name}: the dimensions are {', '.join(map(str, array.dims))}.",
             "Name them neuroid and presentation (or stimulus), and perhaps repetition and time_bin.",
         )
-    inverse = dict(zip(axes, array.dims, strict=True))
-    ids = _coordinate(array, inverse["stimulus"], STIMULUS_FIELDS)
-    if ids is None:
+    dims = dict(zip(axes, array.dims, strict=True))
+    of_stimuli = _labels(array, dims["stimulus"], ("stimulus", "repetition", "condition"), manifest)
+    of_neuroids = _labels(array, dims["neuroid"], ("neuroid", "area", "subject"), manifest)
+    if "stimulus" not in of_stimuli:
         raise FolderError(
-            f"{path.name} does not name its stimuli.", f"Add the coordinate {' or '.join(STIMULUS_FIELDS[:2])}."
+            f"{path.name} does not name its stimuli.", f"Add the coordinate {' or '.join(FIELDS['stimulus'][:2])}."
         )
     order = [axis for axis in AXES if axis in axes]
-    values = _numbers(path, array.transpose(*[inverse[axis] for axis in order]).values)
-    stimuli = tuple(map(str, ids))
+    values = to_numbers(path, array.transpose(*[dims[axis] for axis in order]).values)
+    stimuli = tuple(map(str, of_stimuli["stimulus"]))
+    _refuse_conditions(path, of_stimuli, stimuli)
     if "repetition" not in order:
-        repetition = _coordinate(array, inverse["stimulus"], ("repetition",))
-        values, stimuli = stack_repetitions(values, stimuli, repetition, path.name)
+        values, stimuli = stack_repetitions(values, stimuli, of_stimuli.get("repetition"), path.name)
         order.insert(2, "repetition")
-    return Responses(values, tuple(order), stimuli, _neuroids_of(array, inverse["neuroid"]), _bins_of(array))
+    neuroids = None
+    if of_neuroids:
+        columns = {"neuroid_id" if name == "neuroid" else name: values for name, values in of_neuroids.items()}
+        neuroids = pd.DataFrame(columns).astype(str)
+        if "neuroid_id" in neuroids:
+            neuroids["neuroid_id"] = own_names(neuroids)
+    return Responses(values, tuple(order), stimuli, neuroids, _bins_of(array))
 
 
-def _coordinate(array: xr.DataArray, dim: str, candidates: tuple[str, ...]) -> np.ndarray | None:
-    for name in candidates:
-        if name in array.coords and array[name].dims == (dim,):
-            return array[name].values
-    return None
+def _labels(array: xr.DataArray, dim: str, fields: tuple[str, ...], manifest: Manifest) -> dict[str, np.ndarray]:
+    along = [str(name) for name, coordinate in array.coords.items() if coordinate.dims == (dim,)]
+    return {field: array[name].values for field, name in find_heads(along, fields, manifest.columns).items()}
 
 
-def _neuroids_of(array: xr.DataArray, dim: str) -> pd.DataFrame | None:
-    columns = {"neuroid_id": NEUROID_FIELDS, "area": AREA_FIELDS, "subject": SUBJECT_FIELDS}
-    found = {column: _coordinate(array, dim, candidates) for column, candidates in columns.items()}
-    found = {column: [str(value) for value in values] for column, values in found.items() if values is not None}
-    return pd.DataFrame(found) if found else None
+def _refuse_conditions(path: Path, labels: dict[str, np.ndarray], stimuli: tuple[str, ...]) -> None:
+    if "condition" not in labels:
+        return
+    conditions = pd.Series(labels["condition"]).astype(str)
+    if conditions.groupby(list(stimuli)).nunique().gt(1).any():
+        raise FolderError(
+            f"{path.name}: stimuli were shown under several conditions ({few(conditions.unique(), 3)}), which are no "
+            "repetitions of one another.",
+            "Keep one condition a folder, or make it part of the stimulus' name.",
+        )
 
 
 def _bins_of(array: xr.DataArray) -> tuple[tuple[float, float], ...] | None:
@@ -182,150 +226,11 @@ def _bins_of(array: xr.DataArray) -> tuple[tuple[float, float], ...] | None:
     return tuple((float(start), float(end)) for start, end in zip(starts, ends, strict=True))
 
 
-def _read_csv(path: Path, variable: str | None) -> Responses:
-    try:
-        # The header is kept apart: pandas would rename the equal names that mark repetitions.
-        text = io.StringIO(path.read_text(encoding="utf-8-sig"))
-        header = [cell.strip() for cell in next(csv.reader(text), [])]
-        # Ids stay the text they are: as a number, 001 would no longer be the name of 001.png.
-        table = pd.read_csv(text, header=None, converters=dict.fromkeys(_id_columns(header), str.strip))
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise _not(path, f"a table ({error})", "as CSV in UTF-8, one header line, then one line a neuroid") from error
-    if len(header) != table.shape[1]:
-        raise FolderError(
-            f"{path.name}: the first line has {count(len(header), 'cell')}, the others {table.shape[1]}.",
-            "Give every column a name.",
-        )
-    if "response" in header:
-        return _from_long(path, header, table)
-    return _from_wide(path, header, table)
-
-
-def _id_columns(header: list[str]) -> list[int]:
-    """Positions of the columns of names: with one line a response those called so, else the first."""
-    if "response" not in header:
-        return [0]
-    return [index for index, name in enumerate(header) if name in (*NEUROID_FIELDS, *STIMULUS_FIELDS)]
-
-
-def _from_wide(path: Path, header: list[str], table: pd.DataFrame) -> Responses:
-    """Rows are neuroids or stimuli, as the first cell says; a name that occurs twice is a repetition."""
-    corner, across, down = header[0], header[1:], list(table.iloc[:, 0])
-    values = _numbers(path, table.iloc[:, 1:].to_numpy())
-    if corner in STIMULUS_FIELDS:
-        across, down, values = down, across, values.T
-    elif corner not in NEUROID_FIELDS:
-        raise FolderError(
-            f"{path.name}: the first cell says {corner!r}, so it is unclear what the rows are.",
-            "Write neuroid in the first cell where rows are neuroids, stimulus where rows are stimuli.",
-        )
-    _refuse_repeated(path, down)
-    values, stimuli = stack_repetitions(values, tuple(across), None, path.name)
-    return Responses(values, AXES[:3], stimuli, pd.DataFrame({"neuroid_id": down}))
-
-
-def _from_long(path: Path, header: list[str], table: pd.DataFrame) -> Responses:
-    """One line a response: neuroid, stimulus, response and perhaps repetition."""
-    table.columns = header
-    neuroid = next((name for name in NEUROID_FIELDS if name in header), None)
-    stimulus = next((name for name in STIMULUS_FIELDS if name in header), None)
-    if neuroid is None or stimulus is None:
-        raise FolderError(
-            f"{path.name}: its columns are {', '.join(header)}.",
-            "With one line a response they must be neuroid, stimulus, response and perhaps repetition.",
-        )
-    cell = [neuroid, stimulus]
-    repetition = table["repetition"] if "repetition" in header else table.groupby(cell).cumcount()
-    table = table.assign(repetition=repetition)
-    twice = table[table.duplicated([*cell, "repetition"])]
-    if len(twice):
-        row = twice.iloc[0]
-        raise _twice(path.name, row[stimulus], row["repetition"])
-    neuroids, stimuli = (list(dict.fromkeys(table[name])) for name in cell)
-    repetitions = sorted(set(table["repetition"]))
-    values = np.full((len(neuroids), len(stimuli), len(repetitions)), np.nan)
-    index = [
-        pd.Index(known).get_indexer(given)
-        for known, given in (
-            (neuroids, table[neuroid]),
-            (stimuli, table[stimulus]),
-            (repetitions, table["repetition"]),
-        )
-    ]
-    values[tuple(index)] = _numbers(path, table["response"].to_numpy())
-    return Responses(values, AXES[:3], tuple(stimuli), pd.DataFrame({"neuroid_id": neuroids}))
-
-
-def stack_repetitions(values, stimuli, repetition, where):
-    """Turn an axis of presentations into an axis of stimuli and one of repetitions.
-
-    Parameters
-    ----------
-    values : ndarray of shape (n_neuroids, n_presentations, …)
-    stimuli : the presentations' stimuli
-    repetition : the presentations' repetition numbers; counted where None
-    where : the file's name, for the message
-
-    Returns
-    -------
-    values : ndarray of shape (n_neuroids, n_stimuli, n_repetitions, …), NaN where there was no presentation
-    stimuli : tuple of str, in the order in which they occur first
-
-    Examples
-    --------
-    >>> values, stimuli = stack_repetitions(np.array([[1.0, 2.0, 3.0]]), ("b", "a", "b"), None, "x.nc")
-    >>> stimuli, values.tolist()
-    (('b', 'a'), [[[1.0, 3.0], [2.0, nan]]])
-    """
-    table = pd.DataFrame({"stimulus": list(stimuli)})
-    table["repetition"] = table.groupby("stimulus").cumcount() if repetition is None else repetition
-    twice = table[table.duplicated()]
-    if len(twice):
-        raise _twice(where, *twice.iloc[0])
-    order = tuple(dict.fromkeys(table["stimulus"]))
-    repetitions = sorted(set(table["repetition"]))
-    stacked = np.full((values.shape[0], len(order), len(repetitions), *values.shape[2:]), np.nan)
-    rows, columns = (
-        pd.Index(order).get_indexer(table["stimulus"]),
-        pd.Index(repetitions).get_indexer(table["repetition"]),
-    )
-    stacked[:, rows, columns] = values
-    return stacked, order
-
-
-def _twice(where: str, stimulus: object, repetition: object) -> FolderError:
-    return FolderError(
-        f"{where}: two responses to stimulus {stimulus} carry the repetition {repetition}.",
-        "Number the repetitions of a stimulus 0, 1, 2, …",
-    )
-
-
-def _refuse_repeated(path: Path, neuroids: list[str]) -> None:
-    repeated = [name for name, number in pd.Series(neuroids).value_counts().items() if number > 1]
-    if repeated:
-        raise FolderError(
-            f"{path.name}: {count(len(repeated), 'neuroid')} named twice: {few(repeated)}.",
-            "Give every neuroid its own name.",
-        )
-
-
-def _numbers(path: Path, values: np.ndarray) -> np.ndarray:
-    if values.dtype.kind not in "fiu":
-        raise FolderError(
-            f"{path.name}: the responses are {values.dtype}, not real numbers.",
-            "Save an array of real numbers; leave a missing response as NaN (in a CSV: an empty cell).",
-        )
-    return values.astype(np.float64)
-
-
-def _not(path: Path, what: str, example: str) -> FolderError:
-    return FolderError(f"{path.name} is not {what}.", f"Save it again: {example}")
-
-
-READERS: dict[str, Callable[[Path, str | None], Responses]] = {
+READERS: dict[str, Callable[[Path, Manifest], Responses]] = {
     ".npy": _read_npy,
     ".npz": _read_npz,
     ".nc": _read_netcdf,
     ".mat": _read_mat,
-    ".csv": _read_csv,
+    ".csv": read_csv,
+    ".tsv": read_csv,
 }

@@ -1,5 +1,7 @@
 """The images of a recording folder: found in a folder or a zip, decoded once, known by their hash.
 
+What would not reach a network as it was shown is refused here, before Brain-Score's canvas could clip or turn it.
+
 Nothing is written beside the user's files: a zip is unpacked into the cache folder, under its own hash.
 """
 
@@ -7,20 +9,31 @@ import hashlib
 import shutil
 import stat
 import tempfile
+import unicodedata
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
-from PIL import Image as PillowImage
+from PIL import ExifTags
 
-from ..plugin.errors import suggest
-from ..plugin.fetching import cache_folder
-from ..plugin.files import file_sha256
+from ..plugin.errors import UserError, suggest
+from ..plugin.fetching import CACHE_VARIABLE, cache_folder
+from ..plugin.files import file_sha256, require_writable_folder
+from ..plugin.preprocessing import opened_image
 from ..words import count, few
-from .findings import FolderError
+from .damage import reading, reading_folder, require_file
+from .findings import Finding, FolderError, named
 from .manifest import Manifest
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+# Pictures all the same, which are not read: Brain-Score's canvas would write a GIF anew in 256 colours, Pillow cannot
+# read a HEIC, a film is no picture. One that was shown must not be passed over.
+OTHER_PICTURES = (
+    *(".avif", ".avi", ".dng", ".eps", ".exr", ".gif", ".hdr", ".heic", ".heif", ".ico", ".j2k", ".jp2", ".jxl"),
+    *(".mat", ".mov", ".mp4", ".npy", ".pdf", ".psd", ".raw", ".svg", ".tga"),
+)
+PLACES = ("stimuli", "stimuli.zip", "images", "images.zip")
 
 
 @dataclass(frozen=True)
@@ -34,7 +47,7 @@ class Image:
     sha256 : hash of the file
     pixels_sha256 : hash of its RGB pixels and size: equal for the same picture in two file formats
     size : (width, height) in pixels
-    mode : Pillow's name of the pixel format, such as "RGB", "L", "RGBA"
+    mode : Pillow's name of the pixel format, such as "RGB", "L", "RGBA"; "P with transparency" of such a palette
     """
 
     name: str
@@ -45,7 +58,7 @@ class Image:
     mode: str
 
 
-def find_images(manifest: Manifest, cache: Path | None = None) -> dict[str, Image]:
+def find_images(manifest: Manifest, cache: Path | None = None) -> tuple[dict[str, Image], list[Finding]]:
     """Find, decode and hash the images of a recording folder.
 
     Parameters
@@ -55,14 +68,20 @@ def find_images(manifest: Manifest, cache: Path | None = None) -> dict[str, Imag
 
     Returns
     -------
-    dict from name to Image, sorted by name
+    images : dict from name to Image, sorted by name
+    findings : a note of what else lies there
     """
-    root = _image_folder(manifest, cache)
-    paths = [path for path in sorted(root.rglob("*")) if _is_image(path.relative_to(root))]
+    root = image_folder(manifest, cache)
+    with reading_folder(root):
+        found = sorted(path for path in root.rglob("*") if not path.is_dir() and not _is_hidden(path.relative_to(root)))
+    paths = [path for path in found if path.suffix.lower() in SUFFIXES]
+    _refuse_other_pictures([path.relative_to(root) for path in found])
     if not paths:
         raise FolderError(f"{root} holds no images.", f"Put images there ({', '.join(SUFFIXES)}).")
     _refuse_equal_file_names(paths, root)
-    return _decode_all(root, paths)
+    others = [path.relative_to(root).as_posix() for path in found if path not in set(paths)]
+    note = [Finding("note", f"beside the images, not read: {few(named(others), limit=3)}.")] if others else []
+    return _decode_all(root, paths), note
 
 
 def file_names(given: list[str], images: dict[str, Image], where: str) -> list[str]:
@@ -79,15 +98,12 @@ def file_names(given: list[str], images: dict[str, Image], where: str) -> list[s
     list of str
         One image name each, in the order of `given`.
     """
-    known: dict[str, set[str]] = {}
-    for name in images:
-        pure = PurePosixPath(name)
-        for alias in {name, pure.name, pure.stem, str(pure.with_suffix(""))}:
-            known.setdefault(alias, set()).add(name)
+    known = _aliases(images)
+    given = [_composed(name) for name in given]
     missing = [name for name in given if name not in known]
     if missing:
         raise FolderError(
-            f"{where}: no image for {count(len(missing), 'name')}: {few(missing)}.",
+            f"{where}: no image for {count(len(missing), 'name')}: {few(named(missing))}.",
             f"Add the images or mend the names.{suggest(missing[0], images, limit=5)}",
         )
     unclear = [name for name in given if len(known[name]) > 1]
@@ -99,27 +115,57 @@ def file_names(given: list[str], images: dict[str, Image], where: str) -> list[s
     return [next(iter(known[name])) for name in given]
 
 
-def _image_folder(manifest: Manifest, cache: Path | None) -> Path:
+def matches(given: list[str], images: dict[str, Image]) -> bool:
+    """Whether every text is the name of one image."""
+    known = _aliases(images)
+    return all(len(known.get(_composed(name), ())) == 1 for name in given)
+
+
+def _aliases(images: dict[str, Image]) -> dict[str, set[str]]:
+    known: dict[str, set[str]] = {}
+    for name in images:
+        pure = PurePosixPath(_composed(name))
+        for alias in {str(pure), pure.name, pure.stem, str(pure.with_suffix(""))}:
+            known.setdefault(alias, set()).add(name)
+    return known
+
+
+def _composed(name: str) -> str:
+    """One spelling of é: a Mac writes it as two signs in file names, a table as one."""
+    return unicodedata.normalize("NFC", name)
+
+
+def image_folder(manifest: Manifest, cache: Path | None = None) -> Path:
+    """The folder of images: the one that recordings.toml names, or the only one there; a zip is unpacked."""
     given = manifest.stimuli
     if given is None:
-        present = [path for path in (manifest.folder / "stimuli", manifest.folder / "stimuli.zip") if path.exists()]
+        present = [name for name in PLACES if (manifest.folder / name).exists()]
         if not present:
             raise FolderError(
-                f"{manifest.folder} holds no images: neither stimuli/ nor stimuli.zip.",
+                f"{manifest.folder} holds no images: neither stimuli/ nor stimuli.zip (nor images/ or images.zip).",
                 'Add one of them, or say where the images are: stimuli = "…" in recordings.toml.',
             )
         if len(present) > 1:
+            names = " and ".join(name if name.endswith(".zip") else f"{name}/" for name in present)
             raise FolderError(
-                f"{manifest.folder} holds both stimuli/ and stimuli.zip.",
-                'Say which one is meant: stimuli = "stimuli" in recordings.toml.',
+                f"{manifest.folder} holds both {names}.",
+                f'Say which one is meant: stimuli = "{present[0]}" in recordings.toml.',
             )
-        given = present[0]
+        given = manifest.folder / present[0]
     return given if given.is_dir() else _unpack(given, cache)
 
 
-def _is_image(name: Path | PurePosixPath) -> bool:
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in name.parts)
-    return name.suffix.lower() in SUFFIXES and not hidden
+def _is_hidden(name: PurePath) -> bool:
+    return any(part.startswith(".") or part in ("__MACOSX", "Thumbs.db", "desktop.ini") for part in name.parts)
+
+
+def _refuse_other_pictures(names: Sequence[PurePath]) -> None:
+    others = [name.as_posix() for name in names if name.suffix.lower() in OTHER_PICTURES]
+    if others:
+        raise FolderError(
+            f"{count(len(others), 'file')} beside the images cannot be read as image: {few(named(others), limit=3)}.",
+            "Save them as PNG of 8 bits, as they were shown, or move them elsewhere.",
+        )
 
 
 def _refuse_equal_file_names(paths: list[Path], root: Path) -> None:
@@ -136,64 +182,65 @@ def _refuse_equal_file_names(paths: list[Path], root: Path) -> None:
 
 
 def _decode_all(root: Path, paths: list[Path]) -> dict[str, Image]:
-    images, unreadable = {}, []
+    images, refused = {}, []
     for path in paths:
         name = path.relative_to(root).as_posix()
         try:
             images[name] = _decode(name, path)
-        # Pillow reports a broken file by any of these, depending on the format.
-        except (OSError, SyntaxError, ValueError) as error:
-            unreadable.append(f"{name} ({error})")
-    if unreadable:
+        except UserError as error:
+            refused.append(str(error).replace(str(path), name, 1))
+    if refused:
         raise FolderError(
-            f"{count(len(unreadable), 'image')} cannot be read: {few(unreadable, limit=3)}.",
+            f"{count(len(refused), 'image')} cannot be read: {few(refused, limit=3)}",
             "Replace the files, or remove them together with their responses.",
         )
     return images
 
 
 def _decode(name: str, path: Path) -> Image:
-    with PillowImage.open(path) as image:
+    with opened_image(path) as image:
+        if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # of a camera's MPO the others are previews
+            raise UserError(f"{name}: {image.n_frames} frames; save the one that was shown.")
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1)
+        if turned not in (0, 1):
+            raise UserError(f"{name}: EXIF data turn it (orientation {turned}); save it turned as it was shown.")
+        mode = image.mode + " with transparency" * (image.mode == "P" and "transparency" in image.info)
         pixels = image.convert("RGB")
-        digest = hashlib.sha256(repr(pixels.size).encode())
-        digest.update(pixels.tobytes())
-        return Image(
-            name=name,
-            path=path,
-            sha256=file_sha256(path),
-            pixels_sha256=digest.hexdigest(),
-            size=image.size,
-            mode=image.mode,
-        )
+    digest = hashlib.sha256(repr(pixels.size).encode())
+    digest.update(pixels.tobytes())
+    return Image(name, path, file_sha256(path), digest.hexdigest(), pixels.size, mode)
 
 
 def _unpack(path: Path, cache: Path | None) -> Path:
     """Unpack a zip of images into the cache, whole or not at all."""
+    require_file(path)
     if not zipfile.is_zipfile(path):
         raise FolderError(f"{path} is neither a folder nor a zip.", "Give a folder of images or a .zip of them.")
     cache = cache_folder(cache)
     target = cache / "recordings" / file_sha256(path)
     if target.is_dir():
         return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        members = [member for member in archive.infolist() if _is_image(PurePosixPath(member.filename))]
+    require_writable_folder(target.parent, CACHE_VARIABLE)
+    with (
+        reading(path, "a zip of images", "Make the zip anew."),
+        path.open("rb") as file,
+        zipfile.ZipFile(file) as archive,
+        tempfile.TemporaryDirectory(dir=target.parent) as scratch,
+    ):
+        names = [(member, PurePosixPath(member.filename)) for member in archive.infolist() if not member.is_dir()]
+        shown = [(member, name) for member, name in names if not _is_hidden(name)]
+        _refuse_other_pictures([name for _, name in shown])
+        members = [member for member, name in shown if name.suffix.lower() in SUFFIXES]
         _refuse_unsafe(path, archive.infolist())
         _refuse_too_large(path, members, cache)
         unpacked = Path(scratch) / "images"
         unpacked.mkdir()
         for member in members:
-            _extract(archive, member, unpacked, path)
+            with reading(path, f"a zip whose {member.filename} can be unpacked", "Make the zip anew."):
+                archive.extract(member, unpacked)
         if not target.is_dir():  # another process may have been faster
             unpacked.rename(target)
     return target
-
-
-def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, unpacked: Path, path: Path) -> None:
-    try:
-        archive.extract(member, unpacked)
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
-        raise FolderError(f"{path}: {member.filename} cannot be unpacked: {error}.", "Make the zip anew.") from error
 
 
 def _refuse_unsafe(path: Path, members: list[zipfile.ZipInfo]) -> None:
@@ -211,6 +258,11 @@ def _refuse_unsafe(path: Path, members: list[zipfile.ZipInfo]) -> None:
 
 def _refuse_too_large(path: Path, members: list[zipfile.ZipInfo], cache: Path) -> None:
     needed, free = sum(member.file_size for member in members), shutil.disk_usage(cache).free
+    packed = sum(member.compress_size for member in members)
+    if needed > 1_000_000_000 and needed > 100 * packed:  # pictures do not shrink so far
+        raise FolderError(
+            f"{path} holds {packed / 1e6:.1f} MB and would unpack to {needed / 1e9:.1f} GB.", "Make the zip anew."
+        )
     if needed > free:
         raise FolderError(
             f"{path} unpacks to {needed / 1e9:.1f} GB, and {cache} has {free / 1e9:.1f} GB left.",

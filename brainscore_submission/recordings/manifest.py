@@ -3,12 +3,14 @@
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from ..plugin.areas import AREAS
 from ..plugin.errors import suggest
+from .damage import read_text, reading
 from .findings import FolderError
 
 FILE_NAME = "recordings.toml"
@@ -16,8 +18,55 @@ AXES = ("neuroid", "stimulus", "repetition", "time_bin")
 TEMPLATE = 'visual_degrees = 8, time_window_ms = [70, 170], area = "V4"'
 
 
-@dataclass(frozen=True)
-class Manifest:
+def area_name(value: str, where: str) -> str:
+    """Accept one of the areas that a layer map commits a layer to, as Brain-Score spells it."""
+    if value in AREAS:
+        return value
+    if value.upper() in AREAS:
+        raise FolderError(f"{where}: the area '{value}' is spelt otherwise.", f'Write "{value.upper()}".')
+    raise FolderError(
+        f"{where}: models commit no layer to the area {value!r}, only to {', '.join(AREAS)}.",
+        'Give the area whose layer is to be tested, such as "IT", and the true one in subject or source.',
+    )
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", value):
+        raise FolderError(
+            f"{FILE_NAME}: the name {value!r} cannot become part of a benchmark's name.",
+            'Set a name of letters, digits, "_" and "-": name = "my_v4_session"',
+        )
+    return value
+
+
+def _window(value: tuple[float, float]) -> tuple[float, float]:
+    if value[0] >= value[1]:
+        raise ValueError
+    if value[1] - value[0] < 1:
+        in_ms = f"[{1000 * value[0]:g}, {1000 * value[1]:g}]"
+        raise FolderError(
+            f"{FILE_NAME}: time_window_ms = {list(value)} is shorter than 1 ms: are these seconds?",
+            f"Write milliseconds: time_window_ms = {in_ms}",
+        )
+    return value
+
+
+def _bins(value: Any) -> Any:
+    return (value["start"], value["width"]) if isinstance(value, dict) and set(value) == {"start", "width"} else value
+
+
+def _axes(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not {"neuroid", "stimulus"} <= set(value) <= set(AXES) or len(set(value)) < len(value):
+        raise ValueError
+    return value
+
+
+FromList = BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value)  # TOML has no tuples
+Text = Annotated[str, Field(pattern=r"\S")]
+Ids = Annotated[tuple[str, ...], FromList]
+
+
+class Manifest(BaseModel):
     """The checked content of recordings.toml, paths made absolute.
 
     Attributes
@@ -33,30 +82,46 @@ class Manifest:
     time_bins_ms : (start of the first bin, width of a bin), for arrays with a time axis
     stimuli : folder or zip of images
     stimuli_table, neuroids_table, trials : CSV files
+    columns : our name of a column -> the name it has in the tables
+    ignore_columns : columns of the responses' table that are left out
     strata : column of the stimuli table that the cross-validation balances
-    exclude_neuroids, exclude_stimuli : ids to leave out
+    exclude_neuroids : ids to leave out, or "empty" for those that never answer
+    exclude_stimuli : ids to leave out
     """
 
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
     folder: Path
-    name: str
-    visual_degrees: float
-    area: str | None = None
-    subject: str | None = None
-    time_window_ms: tuple[float, float] | None = None
-    unit: str | None = None
-    source: str | None = None
-    licence: str | None = None
+    name: Annotated[Text, AfterValidator(_name)]
+    visual_degrees: float = Field(gt=0, description="a number above 0 (degrees of visual angle)")
+    area: Annotated[Text, AfterValidator(lambda value: area_name(value, FILE_NAME))] | None = None
+    subject: Text | None = None
+    time_window_ms: Annotated[tuple[float, float], FromList, AfterValidator(_window)] | None = Field(
+        None, description="[start, end] in ms after stimulus onset, start before end: [70, 170]"
+    )
+    unit: Text | None = None
+    source: Text | None = None
+    licence: Text | None = None
     responses: Path | None = None
-    variable: str | None = None
-    axes: tuple[str, ...] | None = None
-    time_bins_ms: tuple[float, float] | None = None
+    variable: Text | None = None
+    axes: Annotated[Ids, AfterValidator(_axes)] | None = Field(
+        None,
+        description=f'the array\'s axes in order, out of {", ".join(AXES)}: ["neuroid", "stimulus", "repetition"]',
+    )
+    time_bins_ms: Annotated[tuple[float, Annotated[float, Field(gt=0)]], BeforeValidator(_bins)] | None = Field(
+        None, description="the first bin's start and the bins' width in ms: { start = 0, width = 10 }"
+    )
     stimuli: Path | None = None
     stimuli_table: Path | None = None
     neuroids_table: Path | None = None
     trials: Path | None = None
-    strata: str | None = None
-    exclude_neuroids: tuple[str, ...] = ()
-    exclude_stimuli: tuple[str, ...] = ()
+    columns: dict[str, Text] = Field({}, description='our names of columns and yours: { stimulus = "picture" }')
+    ignore_columns: Ids = Field((), description='a list of names in quotes: ["comment"]')
+    strata: Text | None = None
+    exclude_neuroids: Ids | Literal["empty"] = Field(
+        (), description='a list of ids in quotes: ["3", "17"], or "empty" for those that never answer'
+    )
+    exclude_stimuli: Ids = Field((), description='a list of ids in quotes: ["3", "17"]')
 
 
 # What nothing can be scored without -> the question it answers, and a line that does.
@@ -65,7 +130,8 @@ WANTED = {
     "time_window_ms": ("which time after stimulus onset do the responses cover?", "time_window_ms = [70, 170]"),
     "area": ("where do the neuroids lie?", 'area = "V4"'),
 }
-KEYS = tuple(field.name for field in fields(Manifest) if field.name != "folder")
+KEYS = tuple(name for name in Manifest.model_fields if name != "folder")
+PATHS = ("responses", "stimuli", "stimuli_table", "neuroids_table", "trials")
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -92,9 +158,25 @@ def read_manifest(folder: Path) -> Manifest:
         raise FolderError(f"{FILE_NAME}: unknown key '{unknown[0]}'.", known)
     if "visual_degrees" not in content:
         raise missing_keys(["visual_degrees", *_missing_of_responses(content, folder)])
-    checked = {key: _READERS.get(key, _text)(key, value, folder) for key, value in content.items()}
-    checked.setdefault("name", _name("name", folder.resolve().name, folder))
-    return Manifest(folder=folder, **checked)
+    fields = {"name": folder.resolve().name} | content | {"folder": folder}
+    # An absolute path stays as it is.
+    fields |= {key: folder / value for key, value in content.items() if key in PATHS and isinstance(value, str)}
+    try:
+        manifest = Manifest(**fields)
+    except ValidationError as error:
+        key = str(error.errors()[0]["loc"][0])
+        wanted = Manifest.model_fields[key].description or 'a text in quotes, such as "…"'
+        raise FolderError(
+            f"{FILE_NAME}: {key} = {content[key]!r} cannot be used.", f"{key} must be {wanted}."
+        ) from None
+    for key in PATHS:
+        path = getattr(manifest, key)
+        if path is not None and not (path.is_file() or path.is_dir()):  # a pipe is neither
+            raise FolderError(
+                f"{FILE_NAME}: {key} = {content[key]!r}: there is no file or folder {path}.",
+                "Mend the path, or put the file there.",
+            )
+    return manifest
 
 
 def missing_keys(keys: Sequence[str]) -> FolderError:
@@ -112,7 +194,7 @@ def _missing_of_responses(content: Mapping[str, Any], folder: Path) -> list[str]
     given = content.get("responses")
     files = [folder / given] if isinstance(given, str) else list(folder.glob("responses.*"))
     suffixes = {file.suffix for file in files}
-    timeless = suffixes and ".nc" not in suffixes and not {"time_window_ms", "time_bins_ms"} & content.keys()
+    timeless = suffixes and suffixes <= {".npy", ".mat"} and not {"time_window_ms", "time_bins_ms"} & content.keys()
     tables = "neuroids_table" in content or (folder / "neuroids.csv").exists()
     homeless = suffixes == {".npy"} and "area" not in content and not tables
     return ["time_window_ms"] * bool(timeless) + ["area"] * homeless
@@ -125,103 +207,9 @@ def _load(folder: Path) -> dict[str, Any]:
         )
     path = folder / FILE_NAME
     if not path.is_file():
-        raise FolderError(f"{folder} holds no {FILE_NAME}.", f"Write one with at least: {TEMPLATE} (one a line).")
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise FolderError(f"{path} is not TOML: {error}.", 'Write one setting a line: area = "V4".') from error
-
-
-def _wrong(key: str, value: Any, wanted: str) -> FolderError:
-    return FolderError(f"{FILE_NAME}: {key} = {value!r} cannot be used.", f"{key} must be {wanted}.")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
-
-
-def _text(key: str, value: Any, folder: Path) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise _wrong(key, value, 'a text in quotes, such as "…"')
-    return value
-
-
-def _name(key: str, value: Any, folder: Path) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_-]+", value):
         raise FolderError(
-            f"{FILE_NAME}: the name {value!r} cannot become part of a benchmark's name.",
-            'Set a name of letters, digits, "_" and "-": name = "my_v4_session"',
+            f"{folder} holds no {FILE_NAME}.",
+            f"Write one with at least: {TEMPLATE} (one a line), or let it be written: recordings init {folder}",
         )
-    return value
-
-
-def area_name(value: Any, where: str) -> str:
-    """Accept one of the areas that a layer map commits a layer to, as Brain-Score spells it."""
-    if value in AREAS:
-        return value
-    if isinstance(value, str) and value.upper() in AREAS:
-        raise FolderError(f"{where}: the area '{value}' is spelt otherwise.", f'Write "{value.upper()}".')
-    raise FolderError(
-        f"{where}: models commit no layer to the area {value!r}, only to {', '.join(AREAS)}.",
-        'Give the area whose layer is to be tested, such as "IT", and the true one in subject or source.',
-    )
-
-
-def _area(key: str, value: Any, folder: Path) -> str:
-    return area_name(value, FILE_NAME)
-
-
-def _positive(key: str, value: Any, folder: Path) -> float:
-    if not _is_number(value) or value <= 0:
-        raise _wrong(key, value, "a number above 0 (degrees of visual angle)")
-    return float(value)
-
-
-def _window(key: str, value: Any, folder: Path) -> tuple[float, float]:
-    pair = isinstance(value, list) and len(value) == 2 and all(_is_number(item) for item in value)
-    if not pair or value[0] >= value[1]:
-        raise _wrong(key, value, "[start, end] in ms after stimulus onset, start before end: [70, 170]")
-    return float(value[0]), float(value[1])
-
-
-def _bins(key: str, value: Any, folder: Path) -> tuple[float, float]:
-    table = isinstance(value, dict) and set(value) == {"start", "width"} and all(map(_is_number, value.values()))
-    if not table or value["width"] <= 0:
-        raise _wrong(key, value, "the first bin's start and the bins' width in ms: { start = 0, width = 10 }")
-    return float(value["start"]), float(value["width"])
-
-
-def _axes(key: str, value: Any, folder: Path) -> tuple[str, ...]:
-    named = isinstance(value, list) and all(item in AXES for item in value) and len(set(value)) == len(value)
-    if not named or not {"neuroid", "stimulus"} <= set(value):
-        example = '["neuroid", "stimulus", "repetition"]'
-        raise _wrong(key, value, f"the array's axes in order, out of {', '.join(AXES)}: {example}")
-    return tuple(value)
-
-
-def _ids(key: str, value: Any, folder: Path) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise _wrong(key, value, 'a list of ids in quotes: ["3", "17"]')
-    return tuple(value)
-
-
-def _path(key: str, value: Any, folder: Path) -> Path:
-    path = folder / _text(key, value, folder)  # an absolute path stays as it is
-    if not path.exists():
-        raise FolderError(
-            f"{FILE_NAME}: {key} = {value!r}: there is no {path}.", "Mend the path, or put the file there."
-        )
-    return path
-
-
-_READERS = {
-    "name": _name,
-    "area": _area,
-    "visual_degrees": _positive,
-    "time_window_ms": _window,
-    "time_bins_ms": _bins,
-    "axes": _axes,
-    "exclude_neuroids": _ids,
-    "exclude_stimuli": _ids,
-    **dict.fromkeys(("responses", "stimuli", "stimuli_table", "neuroids_table", "trials"), _path),
-}
+    with reading(path, "TOML", 'Write one setting a line: area = "V4".'):
+        return tomllib.loads(read_text(path, most=1_000_000))

@@ -12,11 +12,15 @@ import pandas as pd
 from ..plugin.errors import suggest
 from ..words import count, few
 from .axes import average_window, find_axes, put_in_order
-from .findings import Finding, FolderError
-from .formats import READERS, Responses, read_responses
+from .damage import reading_folder
+from .findings import Finding, FolderError, named
+from .formats import OTHER_FORMATS, READERS, read_responses, suffix_of
 from .images import Image, find_images
+from .labels import settle_labels
 from .manifest import FILE_NAME, Manifest, area_name, missing_keys, read_manifest
-from .tables import complete_neuroids, list_neuroids, list_stimuli, read_trials
+from .responses import Responses
+from .tables import complete_neuroids, list_neuroids, list_stimuli, usual_order
+from .trials import read_trials
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,23 +111,29 @@ def read_recordings(folder: str | Path, cache: Path | None = None) -> Recordings
     FolderError
         At the first thing that makes the folder unusable: what was found, and the remedy.
     """
-    manifest = read_manifest(Path(folder))
-    images = find_images(manifest, cache)
+    return read_described(read_manifest(Path(folder)), cache)
+
+
+def read_described(manifest: Manifest, cache: Path | None = None) -> Recordings:
+    """Read and check a folder of which the manifest is known; as `read_recordings`."""
+    images, findings = find_images(manifest, cache)
     path = _find_responses(manifest)
-    found = read_responses(path, manifest.variable) if path else None
+    found = None
+    if path is not None:
+        found = settle_labels(read_responses(path, manifest), images, usual_order(manifest, images), manifest)
+        findings += found.findings
     stimuli = list_stimuli(manifest, images, found.stimulus_ids if found else None)
-    trials = read_trials(manifest, stimuli, images)
+    trials, more = read_trials(manifest, stimuli, images)
+    findings += more
     if found is None and trials is None:
-        raise FolderError(
-            f"{folder} holds neither responses nor human choices.",
-            f"Add responses ({', '.join('responses' + suffix for suffix in READERS)}) or trials.csv.",
-        )
-    findings = _unused_images(images, stimuli)
+        raise _no_responses(manifest)
+    findings += _unused_images(images, stimuli)
     neuroids, values, window = _no_neuroids(len(stimuli))
     if found is not None:
         neuroids, values, window, more = _arrange(manifest, found, len(stimuli))
         findings += more
-    stimuli, neuroids, values = _exclude(manifest, stimuli, neuroids, values)
+    stimuli, neuroids, values, more = _exclude(manifest, stimuli, neuroids, values)
+    findings += more
     if found is not None:
         check_values(values, neuroids, stimuli)
     if trials is not None:
@@ -140,10 +150,22 @@ def read_recordings(folder: str | Path, cache: Path | None = None) -> Recordings
     )
 
 
+def _no_responses(manifest: Manifest) -> FolderError:
+    message = f"{manifest.folder} holds neither responses nor human choices"
+    for path in sorted(manifest.folder.iterdir()):
+        what, how = OTHER_FORMATS.get(suffix_of(path), (None, None))
+        if what is not None:
+            return FolderError(f"{message} that can be read; {path.name} is {what}.", f"Convert it: {how}.")
+    return FolderError(
+        f"{message}.", f"Add responses ({', '.join('responses' + suffix for suffix in READERS)}) or trials.csv."
+    )
+
+
 def _find_responses(manifest: Manifest) -> Path | None:
     if manifest.responses is not None:
         return manifest.responses
-    present = [path for path in sorted(manifest.folder.glob("responses.*")) if not path.name.endswith("~")]
+    with reading_folder(manifest.folder):
+        present = [path for path in sorted(manifest.folder.glob("responses.*")) if not path.name.endswith("~")]
     if len(present) > 1:
         raise FolderError(
             f"{manifest.folder} holds several files of responses: {few([path.name for path in present])}.",
@@ -218,12 +240,30 @@ def _keep_area(area: str, neuroids: pd.DataFrame, values: np.ndarray):
 
 def _exclude(manifest: Manifest, stimuli: pd.DataFrame, neuroids: pd.DataFrame, values: np.ndarray):
     stimuli_kept = _kept(stimuli["stimulus_id"], manifest.exclude_stimuli, "exclude_stimuli")
-    neuroids_kept = _kept(neuroids["neuroid_id"], manifest.exclude_neuroids, "exclude_neuroids")
+    values, findings = values[:, stimuli_kept], []
+    if manifest.exclude_neuroids == "empty":
+        neuroids_kept = ~_is_empty(values)
+        gone = count(int((~neuroids_kept).sum()), "neuroid")
+        findings = [Finding("note", f'exclude_neuroids = "empty": {gone} of {len(values)} left out.')]
+        if not neuroids_kept.any():
+            raise FolderError(
+                f"{FILE_NAME}: all {len(values)} neuroids are empty.", "See that the right array is read."
+            )
+    else:
+        neuroids_kept = _kept(neuroids["neuroid_id"], manifest.exclude_neuroids, "exclude_neuroids")
     return (
         stimuli[stimuli_kept].reset_index(drop=True),
         neuroids[neuroids_kept].reset_index(drop=True),
-        values[neuroids_kept][:, stimuli_kept],
+        values[neuroids_kept],
+        findings,
     )
+
+
+def _is_empty(values: np.ndarray) -> np.ndarray:
+    """Neuroids that never answer, or always alike: voxels outside the brain are NaN or 0."""
+    flat = values.reshape(len(values), -1)
+    lowest, highest = (np.array([pick(row[~np.isnan(row)], initial=0) for row in flat]) for pick in (np.min, np.max))
+    return (lowest == 0) & (highest == 0)
 
 
 def _kept(ids: pd.Series, excluded: tuple[str, ...], key: str) -> np.ndarray:
@@ -252,17 +292,20 @@ def check_values(values: np.ndarray, neuroids: pd.DataFrame, stimuli: pd.DataFra
     if infinite.any():
         raise FolderError(f"infinite responses: neuroids {few(ids[infinite])}.", "Save missing responses as NaN.")
     missing = np.isnan(values).all(axis=2)  # (n_neuroids, n_stimuli)
-    _refuse_empty(missing.all(axis=1), ids, "neuroids", "have no responses at all")
-    _refuse_empty(missing.all(axis=0), names, "stimuli", "have no responses from any neuroid")
-    _refuse_empty(missing.any(axis=1), ids, "neuroids", "have no response to one or more stimuli")
+    _refuse_bad(missing.all(axis=1), ids, "neuroids", "have no responses at all", values)
+    _refuse_bad(missing.all(axis=0), names, "stimuli", "have no responses from any neuroid", values)
+    _refuse_bad(missing.any(axis=1), ids, "neuroids", "have no response to one or more stimuli", values)
     averages = np.nanmean(values, axis=2)
-    _refuse_empty(np.ptp(averages, axis=1) == 0, ids, "neuroids", "give every stimulus the same response")
+    _refuse_bad(np.ptp(averages, axis=1) == 0, ids, "neuroids", "give every stimulus the same response", values)
 
 
-def _refuse_empty(bad: np.ndarray, ids: np.ndarray, key: str, problem: str) -> None:
+def _refuse_bad(bad: np.ndarray, ids: np.ndarray, key: str, problem: str, values: np.ndarray) -> None:
     if bad.any():
-        listed = ", ".join(json.dumps(str(name)) for name in ids[bad])
+        listed = ", ".join(json.dumps(str(name), ensure_ascii=False) for name in ids[bad])
+        every = f"[{listed}]"
+        if len(listed) > 500:
+            every = '"empty"' if key == "neuroids" and _is_empty(values[bad]).all() else "[…]"
         raise FolderError(
-            f"{int(bad.sum())} of {len(bad)} {key} {problem}: {few(ids[bad])}.",
-            f"Leave them out: exclude_{key} = [{listed}] in {FILE_NAME}.",
+            f"{int(bad.sum())} of {len(bad)} {key} {problem}: {few(named(ids[bad]))}.",
+            f"Leave them out: exclude_{key} = {every} in {FILE_NAME}.",
         )

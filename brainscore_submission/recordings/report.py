@@ -7,6 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .checking import CheckReport
+from .findings import shown
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 BIN_EDGES = np.round(np.arange(0, 1.01, 0.1), 1)
@@ -44,7 +45,7 @@ def _facts(report: CheckReport) -> Table:
     table.add_column(style="bold")
     table.add_column()
     for label, value in report.understood.items():
-        table.add_row(label, escape(value))
+        table.add_row(label, escape(shown(value)))
     return table
 
 

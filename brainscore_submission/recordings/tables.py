@@ -1,45 +1,41 @@
-"""The three tables of a recording folder: stimuli.csv, neuroids.csv and trials.csv."""
+"""The tables that describe the axes of the responses: stimuli.csv and neuroids.csv."""
 
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ..plugin.errors import suggest
 from ..words import count, few
-from .findings import Finding, FolderError
-from .formats import AREA_FIELDS, NEUROID_FIELDS, STIMULUS_FIELDS, SUBJECT_FIELDS
+from .findings import Finding, FolderError, named
+from .heads import find_heads
 from .images import Image, file_names
 from .manifest import Manifest
+from .response_tables import cells_to_numbers, read_cells
+from .responses import own_names
 
-FILE_FIELDS = ("file", "file_name", "filename", "image_file_name", "image_current_relative_file_path")
-OBJECT_FIELDS = ("object_name", "object", "image_label")
-TRIAL_FIELDS = {
-    "stimulus": STIMULUS_FIELDS,
-    "sample_object": ("sample_object", "sample_obj"),
-    "distractor": ("distractor", "dist_obj"),
-    "choice": ("choice",),
-}
+TABLE_SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a CSV file, every cell as text."""
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", skipinitialspace=True)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+    """Read a table, every cell as text without blanks around."""
+    table = read_cells(path)
+    twice = table.columns[table.columns.duplicated()]
+    if len(twice):
         raise FolderError(
-            f"{path.name} is not a table: {error}.", "Save it as CSV in UTF-8, with one header line."
-        ) from error
-    return table.rename(columns=str.strip)
+            f"{path.name}: two columns are called {few(named(twice))}.", "Give every column its own name."
+        )
+    return table
 
 
-def _optional(path: Path | None, folder: Path, name: str) -> Path | None:
-    default = folder / name
-    return path or (default if default.is_file() else None)
-
-
-def _first(table: pd.DataFrame, candidates: tuple[str, ...]) -> str | None:
-    return next((name for name in candidates if name in table.columns), None)
+def optional_table(path: Path | None, folder: Path, name: str) -> Path | None:
+    """Where a table lies: as recordings.toml says, else under its usual name; None where there is none."""
+    paths = [folder / f"{name}{suffix}" for suffix in TABLE_SUFFIXES]
+    present = [path for path in paths if path.exists() or path.is_symlink()]  # a link to nowhere is not passed over
+    if path is None and len(present) > 1:
+        raise FolderError(f"{folder} holds both {present[0].name} and {present[1].name}.", "Keep one of them.")
+    return path or (present[0] if present else None)
 
 
 def list_stimuli(manifest: Manifest, images: dict[str, Image], ids: tuple[str, ...] | None) -> pd.DataFrame:
@@ -57,8 +53,8 @@ def list_stimuli(manifest: Manifest, images: dict[str, Image], ids: tuple[str, .
         Columns `stimulus_id`, `image` (a key of `images`) and those of the stimuli table, among them
         `object_name` where it names objects.
     """
-    path = _optional(manifest.stimuli_table, manifest.folder, "stimuli.csv")
-    table = _from_names(images, ids) if path is None else _from_table(path, images)
+    path = optional_table(manifest.stimuli_table, manifest.folder, "stimuli")
+    table = _from_names(images, ids) if path is None else _from_table(path, images, manifest.columns)
     if ids is not None and path is not None:
         table = _in_order(table, ids, path.name)
     if manifest.strata is not None and manifest.strata not in table.columns:
@@ -73,40 +69,64 @@ def _from_names(images: dict[str, Image], ids: tuple[str, ...] | None) -> pd.Dat
     if ids is not None:
         return pd.DataFrame({"stimulus_id": ids, "image": file_names(list(ids), images, "the responses")})
     names = sorted(images)
-    if names != sorted(names, key=_natural):
-        raise FolderError(
-            "the images' order is unclear: sorted by letter it differs from sorted by number (2 after 10).",
-            "Write stimuli.csv with a column file that lists the images in the order of the responses.",
-        )
+    for how, order in USUAL_ORDERS.items():
+        first = next((pair for pair in zip(names, sorted(images, key=order), strict=True) if pair[0] != pair[1]), None)
+        if first is not None:
+            raise FolderError(
+                f"the images' order is unclear: sorted by letter it differs from sorted {how} "
+                f"('{first[0]}' or '{first[1]}').",
+                "Write stimuli.csv with a column file that lists the images in the order of the responses.",
+            )
     return pd.DataFrame({"stimulus_id": names, "image": names})
 
 
 def _natural(name: str) -> list:
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
 
 
-def _from_table(path: Path, images: dict[str, Image]) -> pd.DataFrame:
+# How else a file manager or a program may have listed the images; Python and MATLAB do it by letter.
+USUAL_ORDERS = {
+    "by number": _natural,
+    "without regard to capitals": str.casefold,
+    "by number and without regard to capitals": lambda name: _natural(name.casefold()),
+}
+
+
+def usual_order(manifest: Manifest, images: dict[str, Image]) -> list[str]:
+    """The images in the order in which they are counted: that of stimuli.csv, else of their names.
+
+    Returns
+    -------
+    list of names, empty where the usual orders differ
+    """
+    try:
+        return list(list_stimuli(manifest, images, None)["image"])
+    except FolderError:
+        return []
+
+
+def _from_table(path: Path, images: dict[str, Image], columns: dict[str, str]) -> pd.DataFrame:
     table = read_table(path)
-    identifier, file = _first(table, STIMULUS_FIELDS), _first(table, FILE_FIELDS)
+    heads = find_heads(table.columns, ("stimulus", "file", "object_name"), columns)
+    identifier, file = heads.get("stimulus"), heads.get("file")
     if identifier is None and file is None:
         raise FolderError(
-            f"{path.name} does not name the images: its columns are {', '.join(table.columns)}.",
-            "Name one column file (the image files), or stimulus_id.",
+            f"{path.name} does not name the images: its columns are {', '.join(named(table.columns))}.",
+            'Name one column file (the image files), or say in recordings.toml: columns = { file = "<yours>" }',
         )
     given = list(table[file or identifier])
     ids = list(table[identifier or file])
     repeated = pd.Series(ids)[pd.Series(ids).duplicated()]
     if len(repeated):
         raise FolderError(
-            f"{path.name}: {count(len(repeated), 'stimulus', 'stimuli')} listed twice: {few(repeated)}.",
+            f"{path.name}: {count(len(repeated), 'stimulus', 'stimuli')} listed twice: {few(named(repeated))}.",
             "List every stimulus once; repetitions belong into the responses' third axis.",
         )
-    columns = {"stimulus_id": ids, "image": file_names(given, images, path.name)}
-    objects = _first(table, OBJECT_FIELDS)
-    if objects is not None:
-        columns["object_name"] = list(table[objects])
-    rest = {name: list(table[name]) for name in table.columns if name not in (identifier, file, *columns)}
-    return pd.DataFrame(columns | rest)
+    found = {"stimulus_id": ids, "image": file_names(given, images, path.name)}
+    if "object_name" in heads:
+        found["object_name"] = list(table[heads["object_name"]])
+    rest = {name: list(table[name]) for name in table.columns if name not in (identifier, file, *found)}
+    return pd.DataFrame(found | rest)
 
 
 def _in_order(table: pd.DataFrame, ids: tuple[str, ...], where: str) -> pd.DataFrame:
@@ -114,7 +134,7 @@ def _in_order(table: pd.DataFrame, ids: tuple[str, ...], where: str) -> pd.DataF
     missing = [name for name in ids if name not in table.index]
     if missing:
         raise FolderError(
-            f"{where} lacks {count(len(missing), 'stimulus', 'stimuli')} of the responses: {few(missing)}.",
+            f"{where} lacks {count(len(missing), 'stimulus', 'stimuli')} of the responses: {few(named(missing))}.",
             f"Add the lines, or mend the names.{suggest(missing[0], table.index, limit=5)}",
         )
     return table.loc[list(ids)]
@@ -133,14 +153,18 @@ def list_neuroids(manifest: Manifest, stated: pd.DataFrame | None) -> tuple[pd.D
     table : DataFrame with some of the columns `neuroid_id`, `area`, `subject`; None where nothing is stated
     findings : list of Finding
     """
-    path = _optional(manifest.neuroids_table, manifest.folder, "neuroids.csv")
+    path = optional_table(manifest.neuroids_table, manifest.folder, "neuroids")
     if path is None:
         return stated, []
     given = read_table(path)
-    fields = {"neuroid_id": NEUROID_FIELDS, "area": AREA_FIELDS, "subject": SUBJECT_FIELDS}
-    found = {column: _first(given, candidates) for column, candidates in fields.items()}
-    table = pd.DataFrame({column: list(given[name]) for column, name in found.items() if name}, index=given.index)
-    ignored = [name for name in given.columns if name not in found.values()]
+    heads = find_heads(given.columns, ("neuroid", "area", "subject", "ceiling_r", "ceiling_r2"), manifest.columns)
+    table = pd.DataFrame({name: list(given[head]) for name, head in heads.items()}, index=given.index)
+    table = table.rename(columns={"neuroid": "neuroid_id"})
+    if "neuroid_id" in table:
+        table["neuroid_id"] = own_names(table)
+    table = _with_ceilings(table, path)
+    ignored = [name for name in given.columns if name not in heads.values()]
+    _refuse_unsaid_ceilings(path, ignored)
     findings = [Finding("note", f"{path.name}: columns not used: {few(ignored)}.")] if ignored else []
     if stated is not None and "neuroid_id" in stated and "neuroid_id" in table:
         table = _as_stated(table, list(stated["neuroid_id"]), path.name)
@@ -149,12 +173,39 @@ def list_neuroids(manifest: Manifest, stated: pd.DataFrame | None) -> tuple[pd.D
     return table, findings
 
 
+def _with_ceilings(table: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Noise ceilings as Brain-Score counts them: the share of the variance that can be explained, `ceiling`."""
+    given = [name for name in ("ceiling_r", "ceiling_r2") if name in table]
+    if not given:
+        return table
+    if len(given) > 1:
+        raise FolderError(f"{path.name} gives noise ceilings twice, as r and as r².", "Keep one column.")
+    values = cells_to_numbers(path, table[given[0]])
+    outside = ~((values > 0) & (values <= 1))
+    if outside.any():
+        raise FolderError(
+            f"{path.name}: the noise ceiling {table[given[0]][int(np.argmax(outside))]!r} is not above 0 and up to 1.",
+            "Divide percentages by 100, and leave out what has no signal: exclude_neuroids in recordings.toml.",
+        )
+    return table.drop(columns=given).assign(ceiling=values**2 if given == ["ceiling_r"] else values)
+
+
+def _refuse_unsaid_ceilings(path: Path, names: list[str]) -> None:
+    unsaid = [name for name in names if re.fullmatch(r"(noise_?)?ceilings?|nc|ncsnr|reliability", name, re.IGNORECASE)]
+    if unsaid:
+        raise FolderError(
+            f"{path.name}: is {unsaid[0]} on the scale of r or of r² (explained variance)?",
+            "Call it noise_ceiling_r or noise_ceiling_r2, or say in recordings.toml: "
+            f'columns = {{ ceiling_r2 = "{unsaid[0]}" }}',
+        )
+
+
 def _as_stated(table: pd.DataFrame, ids: list[str], where: str) -> pd.DataFrame:
     _refuse_repeated(table["neuroid_id"], where)
     missing = [name for name in ids if name not in set(table["neuroid_id"])]
     if missing:
         raise FolderError(
-            f"{where} lacks {count(len(missing), 'neuroid')} of the responses: {few(missing)}.",
+            f"{where} lacks {count(len(missing), 'neuroid')} of the responses: {few(named(missing))}.",
             "Add the lines, or mend the names.",
         )
     return table.set_index("neuroid_id", drop=False).loc[ids].reset_index(drop=True)
@@ -165,7 +216,7 @@ def complete_neuroids(table: pd.DataFrame | None, number: int, manifest: Manifes
 
     Returns
     -------
-    DataFrame with the columns `neuroid_id`, `area`, `subject`, all text
+    DataFrame with the columns `neuroid_id`, `area`, `subject`, all text, and `ceiling` where neuroids.csv gives it
     """
     table = pd.DataFrame(index=range(number)) if table is None else table.copy()
     if "neuroid_id" not in table:
@@ -180,76 +231,13 @@ def complete_neuroids(table: pd.DataFrame | None, number: int, manifest: Manifes
         table["area"] = manifest.area
     if "subject" not in table:
         table["subject"] = manifest.subject or "unknown"
-    return table[["neuroid_id", "area", "subject"]]
+    return table[["neuroid_id", "area", "subject", *(["ceiling"] if "ceiling" in table else [])]]
 
 
 def _refuse_repeated(ids: pd.Series, where: str) -> None:
     repeated = list(ids[ids.duplicated()])
     if repeated:
         raise FolderError(
-            f"{where}: {count(len(repeated), 'neuroid')} named twice: {few(repeated)}.",
+            f"{where}: {count(len(repeated), 'neuroid')} named twice: {few(named(repeated))}.",
             "Give every neuroid its own neuroid_id.",
-        )
-
-
-def read_trials(manifest: Manifest, stimuli: pd.DataFrame, images: dict[str, Image]) -> pd.DataFrame | None:
-    """Read human choices: one line a trial.
-
-    Parameters
-    ----------
-    manifest : Manifest
-    stimuli : DataFrame with `stimulus_id` and `image`
-    images : the images found
-
-    Returns
-    -------
-    DataFrame with the columns `stimulus_id`, `sample_object`, `distractor`, `choice`, `subject`, or None
-    where the folder holds no trials
-    """
-    path = _optional(manifest.trials, manifest.folder, "trials.csv")
-    if path is None:
-        return None
-    given = read_table(path)
-    found = {column: _first(given, candidates) for column, candidates in TRIAL_FIELDS.items()}
-    lacking = [column for column, name in found.items() if name is None]
-    if lacking:
-        raise FolderError(
-            f"{path.name} lacks the column {lacking[0]}; it has {', '.join(given.columns)}.",
-            f"Give the columns {', '.join(TRIAL_FIELDS)} and perhaps subject.",
-        )
-    trials = pd.DataFrame({column: list(given[name]) for column, name in found.items()})
-    subject = _first(given, SUBJECT_FIELDS)
-    trials["subject"] = list(given[subject]) if subject else "unknown"
-    ids = dict(zip(stimuli["stimulus_id"], stimuli["stimulus_id"], strict=True))
-    unknown = [name for name in dict.fromkeys(trials["stimulus"]) if name not in ids]
-    by_file = dict(zip(stimuli["image"], stimuli["stimulus_id"], strict=True))
-    for name, image in zip(unknown, file_names(unknown, images, path.name), strict=True):
-        if image not in by_file:
-            raise FolderError(f"{path.name}: {name} is no line of the stimuli table.", "Add it there.")
-        ids[name] = by_file[image]
-    trials["stimulus_id"] = [ids[name] for name in trials.pop("stimulus")]
-    _check_trials(trials, path.name)
-    return trials
-
-
-def _check_trials(trials: pd.DataFrame, where: str) -> None:
-    third = trials[(trials["choice"] != trials["sample_object"]) & (trials["choice"] != trials["distractor"])]
-    if len(third):
-        row = third.iloc[0]
-        raise FolderError(
-            f"{where}: line {third.index[0] + 2}: the choice '{row['choice']}' is neither the sample "
-            f"'{row['sample_object']}' nor the distractor '{row['distractor']}'.",
-            "A trial offers two objects and the choice is one of them.",
-        )
-    same = trials[trials["sample_object"] == trials["distractor"]]
-    if len(same):
-        raise FolderError(
-            f"{where}: line {same.index[0] + 2}: sample and distractor are both '{same.iloc[0]['distractor']}'.",
-            "Give the object that was not shown as distractor.",
-        )
-    objects = trials.groupby("stimulus_id")["sample_object"].nunique()
-    if (objects > 1).any():
-        raise FolderError(
-            f"{where}: stimulus {objects.idxmax()} has {objects.max()} sample objects.",
-            "A stimulus shows one object: use the same name in all its trials.",
         )

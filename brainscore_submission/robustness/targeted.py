@@ -62,7 +62,7 @@ def frame_steps(steps: int) -> list[int]:
     Examples
     --------
     >>> frame_steps(500)[:6], frame_steps(500)[-2:], len(frame_steps(500))
-    ([0, 1, 2, 3, 4, 5], [380, 500], 22)
+    ([0, 1, 2, 3, 4, 5], [386, 500], 24)
     """
     return sorted({0, *(round(steps ** (k / N_FRAMES)) for k in range(N_FRAMES + 1))})
 

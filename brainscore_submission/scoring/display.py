@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from ..models.model import Model
 from ..plugin.areas import AREAS, AREAS_AND_BEHAVIOR
+from ..words import count
 from .hierarchy import Hierarchy, rho_hierarchy
 from .published import CAVEAT, PublishedModel, published_model
 from .records import MARKS, Record, marks_of
-from .suites import Suite
+
+if TYPE_CHECKING:  # a list of models imports no network
+    from ..models.model import Model
+    from .suites import Suite
 
 # How the averages of a suite are taken, in words.
 AVERAGES = {"complete": "none where a benchmark has no score", "scored": "over what was scored"}
@@ -70,20 +73,21 @@ def show_many(summaries: Sequence[dict[str, Any]], console: Console) -> None:
     areas = [area for area in AREAS_AND_BEHAVIOR if any(area in one["areas"] for one in summaries)]
     if not summaries or not areas:
         return
+    best_first = sorted(summaries, key=lambda one: _standing(one, areas), reverse=True)
+    columns = {area: [_number(one["areas"].get(area)) for one in best_first] for area in areas}
+    columns["Avg"] = [_number(one["average"]) for one in best_first]
+    rhos = [(one["hierarchy"] or {}).get("rho") for one in best_first]
+    columns["ρ"] = ["–" if rho is None else f"{rho:+.2f}" for rho in rhos]
+    columns = {name: cells for name, cells in columns.items() if set(cells) != {"–"}}
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("model", overflow="fold")
-    for column in (*areas, "Avg", "ρ"):
+    for column in columns:
         table.add_column(column, justify="right", no_wrap=True)
-    best_first = sorted(summaries, key=lambda one: _standing(one, areas), reverse=True)
     common = _marks_of_all(summaries)
-    for one in best_first:
+    for one, *cells in zip(best_first, *columns.values(), strict=True):
         marks = "".join(f" [{mark}]" for mark in one["marks"] if mark not in common)
-        rho = (one["hierarchy"] or {}).get("rho")
-        numbers = (_number(one["areas"].get(area)) for area in areas)
-        table.add_row(
-            Text(one["model"] + marks), *numbers, _number(one["average"]), "–" if rho is None else f"{rho:+.2f}"
-        )
-    title = f"{len(summaries)} models on suite {summaries[0]['suite']}" + "".join(f"  [{mark}]" for mark in common)
+        table.add_row(Text(one["model"] + marks), *cells)
+    title = f"{count(len(summaries), 'model')} on suite {summaries[0]['suite']}" + "".join(f"  [{m}]" for m in common)
     console.print(Group(Text(title, style="bold"), table, Text(_HOW_TO_COMPARE, style="dim")))
 
 

@@ -179,6 +179,9 @@ class GramPredictivity:
             converged=self._converged,
         )
         self._target, self._stimulus_id = target.values, target["stimulus_id"].values.astype(str)
+        position = dict(zip(source["stimulus_id"].values, source["gram_row"].values, strict=True))
+        self._rows = np.array([position[stimulus] for stimulus in target["stimulus_id"].values])
+        self._neuroid_id = target["neuroid_id"].values.astype(str)
         # Brain-Score sorts neuroids by their id.
         self.neuroid_order = np.argsort(target["neuroid_id"].values, kind="stable")
         scores = _packaged(self.predictivity.r[:, self.neuroid_order], target[:, self.neuroid_order])
@@ -189,6 +192,21 @@ class GramPredictivity:
     def notes(self) -> list[str]:
         """What a reader of the last score should know."""
         return self.predictivity.notes if self.predictivity else []
+
+    def fitted_to(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """What the last call was about, for a fit to all of it.
+
+        Returns
+        -------
+        rows : (n_stimuli,), the row of each stimulus in the Gram matrix that was recorded
+        target : (n_stimuli, n_neuroids), float64; neuroids in the order of their ids
+        neuroid_id : (n_neuroids,)
+        settings : n_components, tol, max_iter
+        """
+        options = self._metric.regression._regression
+        settings = {name: getattr(options, name) for name in ("n_components", "tol", "max_iter")}
+        order = self.neuroid_order
+        return self._rows, self._target[:, order].astype(float), self._neuroid_id[order], settings
 
     def held_out(self) -> dict[str, np.ndarray]:
         """Predictions and responses of the last call less each neuroid's mean: the arrays of `records.Sidecar`."""
@@ -223,6 +241,21 @@ class NotedPLS:
                 f"{wanted} components to rounding errors, so the number is noise (--engine gram stops at the rank)"
             ]
         return self._metric(source, target)
+
+    def fitted_to(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """What the last call was about, for a fit to all of it.
+
+        Returns
+        -------
+        rows : (n_stimuli,), the row of each stimulus in the Gram matrix that was recorded
+        target : (n_stimuli, n_neuroids), float64; neuroids in the order of their ids
+        neuroid_id : (n_neuroids,)
+        settings : n_components, tol, max_iter
+        """
+        options = self._metric.regression._regression
+        settings = {name: getattr(options, name) for name in ("n_components", "tol", "max_iter")}
+        order = self.neuroid_order
+        return self._rows, self._target[:, order].astype(float), self._neuroid_id[order], settings
 
     def held_out(self) -> dict[str, np.ndarray]:
         """Nothing is kept."""

@@ -72,6 +72,9 @@ def score_job(
     found = read_score(score, job.benchmark)
     units = None if sidecar else read_units(score, found, job.benchmark)
     notes = _notes(score, job)
+    below = _splits_below_0(score)
+    if len(below) and (~below).sum() < 2:  # Brain-Score leaves those out: nothing to tell a spread from
+        numbers["score_error"] = units = None
     if units is not None:
         _put_interval_over(units, numbers)
     else:
@@ -151,11 +154,26 @@ def _notes(score: Any, job: Job) -> tuple[str, ...]:
     found = read_score(score, job.benchmark)
     if found.ceiling is not None and found.ceiling <= 0:
         notes.append(f"the ceiling is {found.ceiling:.3f}: no reliable signal in the recordings, so there is no score")
+    below = _splits_below_0(score)
+    if below.any():
+        notes.append(
+            f"the ceiling of {below.sum()} of {len(below)} splits is not above 0, so the score is that of the others "
+            "alone: the recordings hardly agree with themselves"
+        )
+    notes += score.attrs.get("notes", ())
     if found.formula == UNKNOWN:
         notes.append("the score is Brain-Score's own; no known formula makes it of the raw value and the ceiling")
     if job.engine == "converged":
         notes.append("PLS by the book, iterated to convergence: not Brain-Score's number")
     return (*notes, *(job.metric.notes if job.metric else ()))
+
+
+def _splits_below_0(score: Any) -> np.ndarray:
+    """Which splits have a ceiling that is 0 or less, where a score is a mean over splits with a ceiling each."""
+    ceilings = getattr(score.attrs.get("ceiling"), "attrs", {}).get("raw")
+    if getattr(ceilings, "dims", None) != ("split",):
+        return np.zeros(0, dtype=bool)
+    return ~(ceilings.values > 0)
 
 
 def _error(score: Any) -> float | None:

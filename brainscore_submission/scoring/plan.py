@@ -12,7 +12,7 @@ import torch
 from ..engine.images import CONSTANT, Request
 from ..models.model import Model
 from ..plugin.errors import UserError
-from ..words import duration_in_words, size_in_words
+from ..words import count, duration_in_words, size_in_words
 from .fast_metrics import make_job
 from .recorded_model import NeedsVariance, Recorded
 from .score import ScoreOptions, asked_by, kept_records
@@ -119,9 +119,10 @@ def _seconds_an_image(model: Model, paths: Sequence[Path]) -> float:
 def total_in_words(plans: Sequence[Plan]) -> str:
     """All of them in one line."""
     seconds, kept = sum(plan.seconds for plan in plans), sum(plan.kept_bytes for plan in plans)
+    missing, scores = sum(plan.missing for plan in plans), sum(plan.scores for plan in plans)
+    passes, features = sum(plan.passes for plan in plans), max((plan.features_bytes for plan in plans), default=0)
     return (
-        f"{len(plans)} models, {sum(plan.missing for plan in plans)} of {sum(plan.scores for plan in plans)} scores to "
-        f"make, {sum(plan.passes for plan in plans)} passes, about {duration_in_words(seconds)} of them, at most "
-        f"{size_in_words(max((plan.features_bytes for plan in plans), default=0))} of features at a time, "
+        f"{count(len(plans), 'model')}, {missing} of {scores} scores to make, {passes} passes, about "
+        f"{duration_in_words(seconds)} of them, at most {size_in_words(features)} of features at a time, "
         f"{size_in_words(kept)} kept. The metrics come on top."
     )

@@ -17,9 +17,9 @@ from brainscore_vision.model_helpers.activations.pytorch import disable_activati
 from ..engine.budget import Budget
 from ..engine.images import Request, Stimulus
 from ..models.model import Model
-from ..plugin.areas import AREAS_AND_BEHAVIOR, BEHAVIOR
+from ..plugin.areas import AREAS, AREAS_AND_BEHAVIOR, BEHAVIOR
 from ..plugin.errors import UserError, suggest
-from ..plugin.files import require_writable_folder
+from ..plugin.files import require_writable_folder, sweep
 from ..plugin.hooks import LOGITS
 from .downloads import reason_for_bad_data
 from .fast_metrics import Job, make_job, require_engine
@@ -103,6 +103,8 @@ def score_suite(model: Model, suite: Suite, options: ScoreOptions) -> list[Recor
             f"the engine 'brainscore' is the reference and computes in float32, not {model.precision}. "
             "Choose --engine gram or surrogate, or --precision float32."
         )
+    for folder in (options.results, *(options.cache / name for name in ("grams", "ceilings") if options.cache)):
+        sweep(folder)  # of a run that was killed while it wrote
     kept = kept_records(model, suite, options)
     todo = {leaf: area for leaf, area in suite.leaves.items() if leaf not in kept}
     if options.rerun == "never":
@@ -130,7 +132,8 @@ def layer_of(identifier: str, area: str, model: Model) -> str | None:
 
 def readable(suite: Suite, model: Model) -> Suite:
     """The suite without what reads behaviour, for a model without a layer for it."""
-    return suite.without([leaf for leaf, area in suite.leaves.items() if layer_of(leaf, area, model) is None])
+    unread = (leaf for leaf, area in suite.leaves.items() if area not in AREAS and layer_of(leaf, area, model) is None)
+    return suite.without(set(unread))
 
 
 def record_fingerprint(model: Model, suite: Suite, area: str, engine: str, layer: str | None = None) -> str:
@@ -302,6 +305,8 @@ def _score_jobs(jobs: list[Job], model: Model, suite: Suite, options: ScoreOptio
         seconds = {"recording": recording_seconds}
         try:
             record, sidecar = score_job(job, candidate, envelope, n_features, seconds, options.cache)
+            if recorder.unsteady:
+                record = record.model_copy(update={"notes": (*record.notes, recorder.unsteady)})
         except Exception as error:
             # A run over many benchmarks survives each of them; alone, what is the user's to mend is said as ever.
             if len(jobs) == 1 and isinstance(error, UserError):

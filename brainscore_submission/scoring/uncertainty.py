@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import norm
 
 from ..plugin.errors import UserError, suggest
-from .formulas import TODAY, ceiled
+from .formulas import TODAY, UNCEILED, ceiled
 from .sidecar import Sidecar
 
 LEVEL = 0.95
@@ -43,7 +43,7 @@ def score_interval(sidecar, *, score, score_error, ceiling, formula=TODAY, **opt
         With predictions: bootstrap over neuroids and stimuli. With r only: over neuroids. None: normal
         errors of size `score_error`, Brain-Score's own, which understate.
     score, score_error, ceiling : float, or None for an unceiled record
-    formula : a key of `FORMULAS`
+    formula : a key of `FORMULAS`; of an unceiled record "r", and the interval is that of raw r
     **options : see `raw_resamples`
 
     Returns
@@ -63,7 +63,7 @@ def score_interval(sidecar, *, score, score_error, ceiling, formula=TODAY, **opt
         return (round(score - 1.96 * score_error, 12), round(score + 1.96 * score_error, 12)), "normal", None
     resamples = raw_resamples(sidecar, **options)
     spread = float(np.std(resamples))
-    if score is None:
+    if score is None and formula != UNCEILED:
         return None, None, spread
     return carried_over(*percentiles(resamples), ceiling, formula), resampled_over(sidecar), spread
 

@@ -20,7 +20,7 @@ from ..plugin.files import file_sha256, write_whole
 from .loop import versions
 from .network import open_network
 from .recipes import Recipe, flat, recipe_from
-from .state import RUN, epoch_path, read_json, read_log
+from .state import RUN, epoch_path, read_log, read_object
 from .validation import best_epoch
 
 
@@ -45,7 +45,7 @@ def export(run: Path, name: str, epoch: int | None = None) -> tuple[Path, list[s
     """
     if not (run / RUN).is_file():
         raise UserError(f"{run} holds no run. Give the folder that was named with --run.")
-    facts, rows = read_json(run / RUN), [row for row in read_log(run) if row.get("kind") == "validation"]
+    facts, rows = read_object(run / RUN), [row for row in read_log(run) if row.get("kind") == "validation"]
     recipe = recipe_from(facts.get("recipe", {}), str(run / RUN))
     done = [number for number in range(recipe.epochs) if epoch_path(run, number).is_file()]
     if epoch is None and rows:
@@ -101,8 +101,9 @@ def _in_words(recipe: Recipe, epoch: int, facts: dict[str, Any]) -> str:
     of = " ".join(f"{name} {version}" for name, version in versions().items())
     return (
         f"recipe {recipe.name}: {recipe.objective.kind}, {attack}, from "
-        f"{facts['recipe']['model']['name']}; weights of epoch {epoch}, the first being 0, of {recipe.epochs}; seed {recipe.seed}; {facts['data']['images']} images, names and "
-        f"labels {facts['data']['fingerprint'][:12]}; {facts['precision']}; {of}"
+        f"{facts['recipe']['model']['name']}; weights of epoch {epoch}, the first being 0, of {recipe.epochs}; "
+        f"seed {recipe.seed}; {facts['data']['images']} images, names and labels {facts['data']['fingerprint'][:12]}; "
+        f"{facts['precision']}; {of}"
     )
 
 

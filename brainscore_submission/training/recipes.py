@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from ..attacks.threats import Threat, parse_number, parse_threat
 from ..plugin.errors import UserError, suggest
+from ..plugin.files import read_toml
 
 RECIPES = Path(__file__).with_name("recipes")
 
@@ -205,13 +205,7 @@ def read_recipe(typed: str) -> Recipe:
     if not path.is_file():
         names = [one.stem for one in sorted(RECIPES.glob("*.toml"))]
         raise UserError(f"there is no recipe '{typed}'.{suggest(typed, names)} A file of your own ends in .toml.")
-    try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not TOML: {error}.") from error
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}.") from error
-    return recipe_from(entries, path.name)
+    return recipe_from(read_toml(path, "recipe"), path.name)
 
 
 def recipe_from(entries: Mapping[str, Any], where: str) -> Recipe:

@@ -21,7 +21,7 @@ from safetensors.torch import save as safetensors_bytes
 from torch import Tensor
 
 from ..plugin.errors import UserError
-from ..plugin.files import require_writable_folder, write_whole, writing_to
+from ..plugin.files import read_json, require_writable_folder, sweep, write_whole, writing_to
 from .recipes import flat
 
 RUN, STATE, LOG = "run.json", "state.json", "log.jsonl"
@@ -39,8 +39,7 @@ def held(run: Path) -> Iterator[None]:
     require_writable_folder(run, "--run")
     try:
         with FileLock(run / ".lock", timeout=0):
-            for left in [*run.glob(".*.part"), *run.glob("epochs/.*.part")]:
-                left.unlink()
+            sweep(run)
             yield
     except Timeout as error:
         raise UserError(
@@ -66,7 +65,7 @@ def require_same_run(run: Path, facts: Mapping[str, Any]) -> None:
             raise UserError(f"{run} holds a state without {RUN}: it cannot be said of which run. Give another --run.")
         write_whole(path, json.dumps(asked, indent=1).encode(), "--run")
         return
-    before, asked = flat(read_json(path)), flat(asked)
+    before, asked = flat(read_object(path)), flat(asked)
     for key in dict.fromkeys([*before, *asked]):
         if before.get(key) != asked.get(key):
             raise UserError(
@@ -117,7 +116,7 @@ def load_state(run: Path, device: str) -> dict[str, Any] | None:
     """
     if not (run / STATE).is_file():
         return None
-    pointer = read_json(run / STATE)
+    pointer = read_object(run / STATE)
     name = str(pointer.get("file"))
     path = run / name
     if Path(name).name != name or not path.is_file():
@@ -195,17 +194,14 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
     """A JSON object of a run folder.
 
     Raises
     ------
     UserError
     """
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read ({error}). Start again in another folder.") from error
+    facts = read_json(path, "file of a run")
     if not isinstance(facts, dict):
         raise UserError(f"{path} holds no JSON object. Start again in another folder.")
     return facts

@@ -65,7 +65,8 @@ def test_p_is_corrected_for_the_pairs_of_a_measure(demo_results):
 def test_every_verdict_says_who_and_how_sure(demo_results):
     found, _ = compared(demo_results)
     for row in found.itertuples():
-        numbers = f"{row.difference:+.3f}".replace("-", "−")
+        shown = abs(row.difference) if is_certain(row) else row.difference
+        numbers = f"{shown:+.3f}".replace("-", "−")
         assert row.a in row.verdict and row.b in row.verdict and numbers in row.verdict
         if row.measure == "behavior":
             assert row.verdict.startswith("no verdict") and not is_certain(row)

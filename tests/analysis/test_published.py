@@ -52,3 +52,19 @@ def test_the_command_shows_and_prints_the_caveat(demo_results, run_command):
     assert shown.exit_code == 0 and "private data" in shown.stdout and "SIMULATED" in shown.stdout
     facts = json.loads(run_command(main, demo_results, "--json").stdout)
     assert facts["caveat"] == CAVEAT and len(facts["areas"]) == 4 * 5
+
+
+def test_the_papers_tables_are_printed_without_any_results(run_command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = run_command(main).stdout
+    for text in ("Table 1", "Table 2", "Table 3", CAVEAT, "blocks.1.blocks.1.4.norm2", "0.488", "73.53", "+0.8"):
+        assert text in shown
+    tables = json.loads(run_command(main, "--json").stdout)["tables"]
+    first, second, third = tables.values()
+    assert [(row["rank"], row["id"]) for row in first] == [(1, 1033), (2, 991), (3, 1044), (4, 896), (5, 1031)]
+    assert {row["area"] for row in second} == {"V1", "V2", "V4", "IT", "behavior"}
+    for row in first + third:
+        assert row["average"] == pytest.approx(
+            sum(row[area] for area in ("V1", "V2", "V4", "IT", "behavior")) / 5, abs=5e-4
+        )
+        assert row["printed_rho"] in (None, pytest.approx(row["rho"]))

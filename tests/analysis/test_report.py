@@ -184,6 +184,23 @@ def test_a_suite_out_of_reach_is_one_warning_and_no_table(own_results, change):
     assert html(alone) and markdown(alone)
 
 
+def test_one_area_alone_looks_like_a_result(demo_results, tmp_path):
+    for model in ("timm-resnet18", "crossvit_18_dagger_408_adv"):
+        (tmp_path / "my results" / model / "demo").mkdir(parents=True)
+        for path in (demo_results / model / "demo").glob("demo.V4-pls.*"):
+            shutil.copy(path, tmp_path / "my results" / model / "demo")
+    summary = summarise(tmp_path / "my results", n_resamples=100)
+    assert summary.warnings == []  # nothing that was not asked for is missing
+    (suite,) = summary.suites
+    page = html(summary)
+    for profile in suite.profiles:
+        assert suite.headline(profile) == [("V4", f"{profile.values['today']['V4']:.3f}")]
+        assert f"<dt>V4</dt><dd>{profile.values['today']['V4']:.3f}</dd>" in page
+    assert "average" not in page.split("Every record")[0] and "ρ needs" not in page
+    assert [shown.name for shown in suite.figures][0] == "scores-demo"
+    assert "python -m analysis.report '" in page.replace("&#39;", "'")  # can be pasted, the space notwithstanding
+
+
 def test_missing_areas_are_named_from_shallow_to_deep(own_results, no_access):
     for area in ("V2", "V4", "IT"):
         no_access(own_results, f"demo.{area}-pls.json", reason="away")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,29 @@ def test_wrong_input_is_one_or_two_lines_and_an_exit_code(evaluate_here, tmp_pat
     if code == 1:
         assert err.count("\n") <= 2, err
     assert not list(tmp_path.iterdir())
+
+
+def test_with_json_an_error_is_an_object_too(evaluate_here):
+    code, out, err = evaluate_here("--model", "992", "--json")
+    assert code == 1 and "Did you mean 991" in json.loads(out)["error"] and err.startswith("error: unknown model")
+
+
+def test_the_version_is_that_of_the_package_and_imports_no_network():
+    program = (
+        "import sys; sys.argv[1:] = ['--version']\nfrom brainscore_submission.cli import main\n"
+        "try:\n    main()\nfinally:\n    print([name for name in ('torch', 'timm', 'pandas') if name in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True).stdout
+    assert said.splitlines() == [metadata.version("brainscore-submission"), "[]"]
+
+
+def test_a_list_of_models_imports_no_network():
+    program = (
+        "import sys; sys.argv[1:] = ['models']\nfrom brainscore_submission.cli import main\n"
+        "try:\n    main()\nfinally:\n    print([name for name in ('torch', 'timm') if name in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True).stdout
+    assert "991" in said and said.splitlines()[-1] == "[]"
 
 
 def test_a_results_folder_that_cannot_be_written_is_refused_before_the_recording(evaluate_here):

@@ -240,3 +240,29 @@ def test_rows_of_another_width_are_not_taken_for_done(tmp_path):
     again = DiskStore(tmp_path / "spool", 3, 4)
     assert not again.done.any()
     again.discard()
+
+
+class OfTheBatch(torch.nn.Module):
+    """Centres over the images of a batch, as BatchNorm does in training."""
+
+    def forward(self, features):
+        return features - features.mean(0)
+
+
+class OfChance(torch.nn.Module):
+    def forward(self, features):
+        return features * (1 + 0.1 * torch.rand_like(features))
+
+
+@pytest.mark.parametrize("fault", [None, OfTheBatch(), OfChance()], ids=["sound", "batch", "chance"])
+def test_a_network_that_does_not_answer_alike_is_told_of(make_recorder, tiny_network, stimuli, fault, caplog):
+    if fault is not None:
+        tiny_network.blocks[1].register_forward_hook(
+            lambda _module, _inputs, output: (
+                [fault(one) for one in output] if isinstance(output, list) else fault(output)
+            )
+        )
+    recorder = make_recorder()
+    recorder.record([Request(tuple(stimuli[:4]), grams=frozenset({READOUT}))])
+    assert (recorder.unsteady is not None) == (fault is not None)
+    assert ("does not answer the same image alike" in caplog.text) == (fault is not None)

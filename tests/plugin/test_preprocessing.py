@@ -90,6 +90,26 @@ def test_sixteen_bits_are_refused_rather_than_clipped(tmp_path):
         load_pixels(path, CROP)
 
 
+def test_lab_and_float_are_refused(tmp_path):
+    for mode in ("LAB", "F"):
+        Image.new(mode, (8, 8)).save(tmp_path / "other.tif")
+        with pytest.raises(UserError, match=rf"other\.tif: mode {mode} is not 8 bits a channel"):
+            load_pixels(tmp_path / "other.tif", CROP)
+
+
+def test_other_formats_reach_no_program(tmp_path):
+    # Pillow would hand this to Ghostscript.
+    (tmp_path / "image.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
+    with pytest.raises(UserError, match=r"image\.png: not a readable image \(cannot identify image file"):
+        load_pixels(tmp_path / "image.png", CROP)
+
+
+def test_too_many_pixels_are_refused_before_they_are_read(tmp_path):
+    Image.new("1", (10_000, 10_000)).save(tmp_path / "wall.png")
+    with pytest.raises(UserError, match=r"wall\.png: (10000 x 10000 pixels are too many|not a readable image)"):
+        load_pixels(tmp_path / "wall.png", CROP)
+
+
 def test_text_is_no_image(tmp_path):
     (tmp_path / "notes.png").write_text("not an image")
     with pytest.raises(UserError, match=r"notes\.png: not a readable image"):

@@ -1,5 +1,7 @@
 """Human choices from trials.csv are scored as Brain-Score scores Rajalingham 2018."""
 
+import warnings
+
 import numpy as np
 import pytest
 from brainscore_core.supported_data_standards.brainio.assemblies import BehavioralAssembly
@@ -7,6 +9,8 @@ from brainscore_vision import load_metric
 from brainscore_vision.benchmark_helpers import PrecomputedFeatures
 
 from brainscore_submission.recordings import FolderError, benchmarks, check, read_recordings, recordings_suite
+from brainscore_submission.scoring.fast_metrics import make_job
+from brainscore_submission.scoring.measured import score_job
 
 OBJECTS = ("bear", "car", "dog", "ship")
 
@@ -66,6 +70,7 @@ def test_the_score_is_brain_scores_i2n_over_the_root_of_the_ceiling(choice_folde
 
 def _by_hand(folder):
     lines = [line.split(",") for line in (folder / "trials.csv").read_text().splitlines()[1:]]
+    lines.sort(key=lambda line: (line[1], line[2], line[3], line[4], line[0]))  # the one order of trials
     stimulus, sample, distractor, choice, _ = zip(*lines, strict=True)
     fields = {"stimulus_id": stimulus, "sample_obj": sample, "dist_obj": distractor, "truth": sample}
     coords = {name: ("presentation", list(values)) for name, values in fields.items()}
@@ -136,3 +141,114 @@ def test_a_stimulus_with_two_sample_objects_is_refused(choice_folder):
     path.write_text(path.read_text() + "\ns00.png,dog,car,dog,s1\n")
     with pytest.raises(FolderError, match=r"s00\.png has 2 sample objects"):
         read_recordings(choice_folder)
+
+
+def _rewrite(folder, change):
+    head, *lines = (folder / "trials.csv").read_text().splitlines()
+    (folder / "trials.csv").write_text("\n".join([head, *change(lines)]))
+    return folder
+
+
+def _score(folder, names):
+    (build,) = benchmarks(read_recordings(folder)).values()
+    return build()(_candidate(names[:24]))
+
+
+def test_the_order_of_the_lines_moves_nothing(choice_folder, names):
+    before = _score(choice_folder, names)
+    _rewrite(choice_folder, lambda lines: np.random.default_rng(0).permutation(lines).tolist())
+    after = _score(choice_folder, names)
+    assert (float(after), float(after.ceiling)) == (float(before), float(before.ceiling))
+
+
+def test_how_much_the_random_halves_move_is_said_and_true(choice_folder, names):
+    (note,) = _score(choice_folder, names).attrs["notes"]
+    said = float(note.rsplit("±")[1])
+    # The judge: Brain-Score's own metric over the trials in other orders.
+    metric, probabilities, target = load_metric("i2n"), _candidate(names[:24]).features, _by_hand(choice_folder)
+    scores = []
+    for seed in range(12):
+        shuffled = target[np.random.default_rng(seed).permutation(len(target))]
+        with warnings.catch_warnings(action="ignore"):
+            raw, ceiling = metric(probabilities.copy(), shuffled), metric.ceiling(shuffled, skipna=True)
+        scores.append((raw.raw.values / np.sqrt(ceiling.raw.values)).mean())
+    assert 0.4 * np.std(scores) < said < 2.5 * np.std(scores)
+    assert "moves the ceiling by ±" in " ".join(finding.message for finding in check(choice_folder).findings)
+
+
+@pytest.mark.parametrize("part", ["all of them", "some"])
+def test_trials_pasted_in_twice_are_remarked_on(part, choice_folder):
+    def remarks():
+        return [finding.message for finding in check(choice_folder).findings if "pasted in twice" in finding.message]
+
+    assert remarks() == []
+    once = check(choice_folder).ceilings["behavior"]
+    if part == "some":
+        head, *lines = (choice_folder / "trials.csv").read_text().splitlines()
+        (choice_folder / "trials.csv").write_text("\n".join([f"{head},time", *map("{},{}".format, lines, range(864))]))
+    _rewrite(choice_folder, lambda lines: [*lines, *(lines if part != "some" else lines[100:800])])
+    (said,) = remarks()
+    assert ("lines 102 to 121 stand there again from line 866" if part == "some" else "there 2 times") in said
+    assert check(choice_folder).ceilings["behavior"] > once
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_always_right_or_always_wrong_is_refused_before_scoring(right, choice_folder):
+    def answer(line):
+        stimulus, sample, distractor, _, subject = line.split(",")
+        return ",".join([stimulus, sample, distractor, sample if right else distractor, subject])
+
+    _rewrite(choice_folder, lambda lines: [answer(line) for line in lines])
+    report = check(choice_folder)
+    message = "every choice of 864 trials is right" if right else "no choice of 864 trials is right"
+    assert not report.ok and message in report.findings[0].message
+    (build,) = benchmarks(read_recordings(choice_folder)).values()
+    with pytest.raises(FolderError, match=message):
+        build()
+
+
+def test_a_blank_choice_is_a_trial_without_answer(choice_folder):
+    _rewrite(choice_folder, lambda lines: [*lines[:-1], ",".join([*lines[-1].split(",")[:3], " ", "s1"])])
+    report = check(choice_folder)
+    assert report.ok and report.understood["choices"].startswith("863 trials")
+    assert "trials.csv: 1 of 864 trials without a choice, left out." in [finding.message for finding in report.findings]
+
+
+@pytest.fixture
+def torn_folder(choice_folder, names):
+    """Choices near chance, whose ceiling is above 0 in one split and below in the other."""
+    lines = ["stimulus,sample_object,distractor,choice,subject"]
+    random = np.random.default_rng(0)
+    for index, name in enumerate(names[:24]):
+        sample, ease = _label(index), random.uniform(0.5, 0.62)
+        for distractor in OBJECTS:
+            for trial in range(6 if distractor != sample else 0):
+                choice = sample if random.random() < ease else distractor
+                lines.append(f"{name},{sample},{distractor},{choice},s{trial % 3}")
+    (choice_folder / "trials.csv").write_text("\n".join(lines))
+    return choice_folder
+
+
+def test_a_split_below_0_is_warned_of_and_leaves_no_interval(torn_folder, names):
+    report = check(torn_folder)
+    assert 0 < report.ceilings["behavior"] < 0.1
+    (message,) = [finding.message for finding in report.findings if finding.severity == "warning"]
+    assert "below 0 in 1 of 2 splits: no reliable signal; scores against it mean nothing" in message
+    ((load_id, build),) = benchmarks(read_recordings(torn_folder)).items()
+    job = make_job(load_id, "behavior", build(), "brainscore")
+    record, _ = score_job(job, _candidate(names[:24]), _envelope(load_id))
+    assert record.measured.interval is None and record.measured.score_error is None
+    assert any("the ceiling of 1 of 2 splits is not above 0" in note for note in record.notes)
+
+
+def _envelope(load_id):
+    return {
+        "model": "m",
+        "card": "m",
+        "suite": "s",
+        "benchmark": load_id,
+        "area": "behavior",
+        "fingerprint": "f",
+        "versions": {},
+        "created": "2022-05-01",
+    }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from brainscore_vision.metrics.internal_consistency.ceiling import InternalConsistency
 
-from brainscore_submission.recordings import benchmarks, read_recordings
+from brainscore_submission.recordings import benchmarks, check, read_recordings
 from brainscore_submission.recordings.assembly import assembly
 from brainscore_submission.recordings.consistency import reliability
 
@@ -69,3 +69,19 @@ def test_without_repetitions_there_is_no_ceiling(n_repeated, lab_folder, respons
     (build,) = benchmarks(read_recordings(lab_folder)).values()
     benchmark = build()
     assert benchmark.unceiled and benchmark.ceiling is None
+
+
+def test_one_neuroid_shown_once_leaves_the_others_their_ceiling(lab_folder, responses):
+    np.save(lab_folder / "responses.npy", responses[1:])
+    others = check(lab_folder).ceilings["V4"]
+    responses[0, :, 1:] = np.nan
+    np.save(lab_folder / "responses.npy", responses)
+    report = check(lab_folder)
+    assert report.ceilings["V4"] == pytest.approx(others, abs=1e-12)
+    (finding,) = [one for one in report.findings if "two repetitions" in one.message]
+    assert (
+        "1 of 6 neuroids without two repetitions of 10 stimuli: 0. The ceiling is that of the others" in finding.message
+    )
+    assert 'exclude_neuroids = ["0"]' in finding.remedy
+    (build,) = benchmarks(read_recordings(lab_folder)).values()
+    assert float(build().ceiling) == report.ceilings["V4"]

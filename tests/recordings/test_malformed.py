@@ -371,7 +371,7 @@ def third_choice(folder, toml):
     (folder / "trials.csv").write_text("stimulus,sample_object,distractor,choice\ns00.png,dog,car,bear\n")
 
 
-@broken("trials.csv lacks the column distractor")
+@broken("trials.csv has no column distractor")
 def trials_without_distractor(folder, toml):
     (folder / "trials.csv").write_text("stimulus,sample_object,choice\ns00.png,dog,dog\n")
 

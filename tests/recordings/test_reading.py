@@ -1,11 +1,13 @@
 """What a folder says is what the recordings hold."""
 
+import shutil
 import zipfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.recordings import FolderError, read_recordings
 from brainscore_submission.recordings.assembly import assembly, stimulus_set
 
@@ -68,6 +70,14 @@ def test_a_zip_is_unpacked_into_the_cache_once(lab_folder, tmp_path, names):
     second = read_recordings(lab_folder, cache=tmp_path / "cache")
     assert [path.stat().st_mtime_ns for path in unpacked] == times
     assert second.content_hash == first.content_hash
+
+
+def test_a_zip_that_cannot_be_unpacked_anywhere_says_so(lab_folder, tmp_path):
+    shutil.make_archive(str(lab_folder / "stimuli"), "zip", lab_folder / "stimuli")
+    shutil.rmtree(lab_folder / "stimuli")
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(UserError, match="cannot write to .*cache/recordings.*BRAINSCORE_SUBMISSION_CACHE"):
+        read_recordings(lab_folder, cache=tmp_path / "cache")
 
 
 def _one_pixel(folder, toml):

@@ -113,3 +113,34 @@ def test_majaj_hong_ceiling_is_brain_scores(area, majaj_hong):
     recordings = read_recordings(majaj_hong)
     benchmark = benchmarks(recordings, "ridge_cv")[f"recordings.majaj_hong.{area}-ridge_cv"]()
     assert float(benchmark.ceiling) == pytest.approx(float(InternalConsistency()(assembly(recordings, area))), abs=1e-9)
+
+
+def test_majaj_hong_as_a_table_keeps_areas_and_animals_apart(majaj_hong, write_toml, tmp_path):
+    expected = read_recordings(majaj_hong)
+    rows = []
+    for index, neuroid in enumerate(expected.neuroids.itertuples()):
+        number = str(index % 60)  # numbered anew in each area and animal
+        for stimulus, responses in zip(expected.stimuli["stimulus_id"], expected.responses[index], strict=True):
+            rows += [f"{number},{neuroid.area},{neuroid.subject}.{index // 60},{stimulus},{one!r}" for one in responses]
+    folder = tmp_path / "table"
+    folder.mkdir()
+    (folder / "responses.csv").write_text("\n".join(["channel,region,animal,image,response", *rows]))
+    stimuli = str(expected.images[0].path.parent)
+    found = read_recordings(write_toml(folder, area=None, stimuli=stimuli))
+    assert found.neuroids["area"].value_counts().to_dict() == {"IT": 168, "V4": 128}
+    order = found.stimuli.set_index("stimulus_id").index.get_indexer(expected.stimuli["stimulus_id"])
+    np.testing.assert_array_equal(found.responses[:, order], expected.responses)
+
+
+def test_v4_session_with_names_in_any_order_is_the_same_session(v4_session, write_toml, tmp_path):
+    expected = read_recordings(v4_session)
+    order = np.random.default_rng(0).permutation(640)
+    names = [image.name for image in expected.images]
+    folder = tmp_path / "shuffled"
+    folder.mkdir()
+    values, shuffled = expected.responses[:, order], np.array([names[index] for index in order])
+    np.savez(folder / "responses.npz", responses=values, image_names=shuffled)
+    stimuli = str(expected.manifest.stimuli)
+    found = read_recordings(write_toml(folder, stimuli=stimuli, time_window_ms=[50, 150]))
+    by_name = found.stimuli.set_index("image").index.get_indexer(names)
+    np.testing.assert_array_equal(found.responses[:, by_name], expected.responses)

@@ -37,6 +37,8 @@ def test_without_repetitions_the_record_is_raw_and_says_so(lab_folder, responses
     suite = recordings_suite(read_recordings(lab_folder))
     (record,) = score_suite(tiny_model, suite, ScoreOptions(results=tmp_path))
     assert record.score is None and record.measured.ceiling is None and np.isfinite(record.measured.raw)
+    low, high = record.measured.interval  # of raw r
+    assert low < record.measured.raw < high and record.measured.interval_over == "neuroids and stimuli"
 
 
 def test_a_changed_response_is_scored_again(lab_folder, responses, tiny_model, tmp_path):

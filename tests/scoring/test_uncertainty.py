@@ -245,7 +245,10 @@ def test_the_interval_says_what_it_was_resampled_over(sidecar):
     numbers = {"score": 0.2, "score_error": 0.01, "ceiling": 0.8}
     assert score_interval(bare, **numbers)[1] == "neuroids"
     assert score_interval(None, **numbers) == ((0.1804, 0.2196), "normal", None)
-    assert score_interval(sidecar, score=None, score_error=None, ceiling=None)[:2] == (None, None)
+    nothing = {"score": None, "score_error": None, "ceiling": None}
+    assert score_interval(sidecar, **nothing)[:2] == (None, None)
+    interval, over, _ = score_interval(sidecar, **nothing, formula="r")  # an unceiled record shows r
+    assert interval == pytest.approx(percentiles(raw_resamples(sidecar))) and over == "neuroids and stimuli"
 
 
 def test_a_negative_r_gives_an_interval_the_right_way_up():

@@ -20,7 +20,7 @@ def untrained(recipe_name, **model):
 @pytest.mark.parametrize(
     ("name", "px", "classes", "passes"),
     [
-        ("vit_s_convstem", 224, 1000, 2.33),  # two attack passes of 2 forward passes each, one step of 3
+        ("vit_s_convstem", 224, 1000, 2.4),  # two attack passes of 2 forward passes each, one step of 3
         ("light_xcit", 224, 1000, 1.67),
         ("light_trades_cifar", 32, 10, 3.67),  # and one pass for the clean logits, and a second trained on
     ],

@@ -107,7 +107,7 @@ def test_weight_decay_is_coupled_for_the_paper_and_spares_norms_in_the_light_rec
         ([("flip = 0.0", "flip = 1.5")], "it is a share"),
         ([("scale = [1.0, 1.0]", "scale = [0.0, 1.0]")], "from above 0 up to 1"),
         ([('kind = "fgsm"', 'kind = "fgms"')], "Did you mean fgsm?"),
-        ([("[validation]", "[validation")], "is not TOML"),
+        ([("[validation]", "[validation")], "not a TOML file"),
         ([('[objective]\nkind = "fgsm"', 'objective = "fgsm"')], "objective missing"),
         ([('threat = "linf:4/255"', 'warmup = "linear"')], "the radius never grows"),
     ],

@@ -77,7 +77,7 @@ def test_a_state_that_would_run_code_is_not_read(tmp_path, monkeypatch):
     [
         (lambda run: (run / "state-3.pt").write_bytes(b"x"), "is damaged"),
         (lambda run: (run / "state-3.pt").unlink(), "which is not there"),
-        (lambda run: (run / "state.json").write_text("{"), "cannot be read"),
+        (lambda run: (run / "state.json").write_text("{"), "not a JSON file"),
         (lambda run: (run / "state.json").write_text("[]"), "no JSON object"),
         (lambda run: (run / "state.json").write_text('{"file": "../../etc/passwd"}'), "which is not there"),
     ],
@@ -101,10 +101,8 @@ def test_a_link_in_the_way_of_a_state_is_replaced_and_its_target_stays(tmp_path)
     assert other.read_text() == "mine" and load_state(run, "cpu")["step"] == 3
 
 
-def test_one_process_a_folder_and_what_a_kill_left_is_removed(tmp_path):
-    (tmp_path / ".state-1.pt.99.abc.part").write_text("half")
+def test_one_process_a_folder(tmp_path):
     with held(tmp_path):
-        assert not list(tmp_path.glob("*.part"))
         with pytest.raises(UserError, match="another process trains into"), held(tmp_path):
             pass
     with held(tmp_path):
