@@ -63,7 +63,7 @@ def export(run: Path, name: str, epoch: int | None = None) -> tuple[Path, list[s
     found = next((row for row in rows if row["epoch"] == epoch), {})
     # A card travels: what it began with goes by its name, not by where that lies here.
     facts["recipe"]["model"]["name"] = opened.card.identifier
-    facts["weights"]["source"] = Path(facts["weights"]["source"]).name
+    facts["recipe"]["model"]["weights"] = Path(recipe.model.weights).name
     about = {"recipe": recipe.name, "epoch": epoch, "validation": found, "versions": versions(), "run": facts}
     folder = run / "export"
     weights = folder / f"{name}.safetensors"

@@ -68,7 +68,7 @@ class Job:
         """What a run must not change while it goes on."""
         return {
             "recipe": dataclasses.asdict(self.recipe),
-            "weights": {name: self.opened.origin.get(name) for name in ("source", "sha256", "seed")},
+            "weights": {name: self.opened.origin.get(name) for name in ("sha256", "seed")},
             "data": {"fingerprint": fingerprint(self.images.source), "images": len(self.images.rows)},
             "validation": {"images": _names_hash(self.held_out)},
             "precision": self.precision,
@@ -154,8 +154,11 @@ def train(job: Job, processes: Processes, watch: Watch) -> list[dict[str, float]
     Stopped
         at SIGTERM or SIGINT, once the state is written
     UserError
-        the run began with something else, overfits catastrophically, or its loss is no number any more
+        the run began with something else, overfits catastrophically, its loss is no number any more, or an image
+        cannot be read
     """
+    if job.recipe.batch < processes.world:
+        raise UserError(f"a batch of {job.recipe.batch} images is too small for {processes.world} processes.")
     if processes.first:
         require_same_run(job.folder, job.facts)
     processes.wait()
