@@ -162,7 +162,9 @@ def _job(
         processes.wait()
     images, held_out = open_images(data, val, recipe, opened.card.preprocessing, opened.card.num_classes)
     if processes.first:
-        terminal.warn([*opened.notes, *images.source.notes])
+        slow = ["bfloat16 on a CPU is slow, and some of torch's convolutions give NaN there: float32 is better."]
+        on_cpu = precision == "bfloat16" and processes.device == "cpu"
+        terminal.warn([*opened.notes, *images.source.notes, *(slow if on_cpu else ())])
         total = images.steps * recipe.epochs
         terminal.console.print(
             f"{recipe.name}: {len(images.rows)} images, {images.steps} steps an epoch, {total} steps; validated on "
