@@ -19,6 +19,7 @@ setup(
     package_data={
         "": ["*.toml", "*.txt", "*.json"],
         "brainscore_submission.scoring": ["named_suites/*.toml"],
+        "brainscore_submission.training": ["recipes/*.toml"],
         "brainscore_submission.plugin": ["cards/*.toml", "requirements.txt"],
     },
     install_requires=[

@@ -187,6 +187,8 @@ def _weights(card: Card, location: Source | None, given: str | Path | None) -> W
 
 
 def _is_private(source: Source) -> bool:
+    if source.kind == "file":
+        return True
     host = urlsplit(source.url or "").hostname if source.kind == "url" else None
     return host is not None and PRIVATE_HOST.match(host) is not None
 

@@ -40,11 +40,11 @@ def files() -> list[Path]:
 
 
 def room_of(path: Path) -> str | None:
-    """The room a file stands in; None for the package's own ``__init__``."""
+    """The room a file stands in; None for the package's own ``__init__`` and ``__main__``."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     if parts[0] != PACKAGE:
         return parts[0]
-    return None if parts[1] == "__init__" else parts[1]
+    return None if parts[1] in ("__init__", "__main__") else parts[1]
 
 
 def imports_of(path: Path) -> set[str]:

@@ -133,6 +133,8 @@ def test_rooms_that_load_where_brainscore_is_missing(room):
     if room in ("engine", "attacks", "training"):
         blocked |= {"xarray", "pandas", "sklearn"}
     code = BLOCKED.format(blocked=sorted(blocked), modules=modules)
+    if room == "training":
+        code = f"import torch._dynamo  # asks whether pandas is there, and takes no exception for an answer\n{code}"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=120)
 
 

@@ -1,4 +1,4 @@
-"""The command line, `brainscore-submission`: evaluate, search, predict, attack, package, check and what lies around.
+"""The command line, `brainscore-submission`: evaluate, search, predict, attack, train, package, check and more.
 
 `evaluate.py` at the top of the repository calls the same `evaluate`.
 """
@@ -17,6 +17,7 @@ from .packaging import check, package, weights
 from .predict import PREDICT_HELP, predict
 from .recordings import recordings_app
 from .search import SEARCH_HELP, search_command
+from .train import train_app
 
 __all__ = ["EVALUATE_HELP", "app", "evaluate", "main", "run"]
 
@@ -46,6 +47,7 @@ for _command in (package, check, weights):
     app.command()(_command)
 app.add_typer(recordings_app, name="recordings")
 app.add_typer(attack_app, name="attack")
+app.add_typer(train_app, name="train")
 
 
 def main() -> None:

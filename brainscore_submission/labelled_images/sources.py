@@ -18,7 +18,7 @@ from ..engine.budget import Budget
 from ..plugin.card import Preprocessing
 from ..plugin.errors import UserError, suggest
 from ..plugin.files import file_sha256
-from ..plugin.preprocessing import framed, read_pixels
+from ..plugin.preprocessing import framed, open_rgb
 from ..words import count, few, size_in_words
 from .classes import require_known
 
@@ -35,17 +35,21 @@ class Source:
     ----------
     name : of the folder or file
     identities, labels, maps, notes : see `LabelledImages`
-    read : (row, preprocessing) -> uint8 Tensor of shape (3, input_px, input_px)
+    picture : row -> the image as it lies there, in RGB
     hash_of : row -> sha256 of what is read there
     """
 
     name: str
     identities: tuple[str, ...]
     labels: np.ndarray
-    read: Callable[[int, Preprocessing], Tensor]
+    picture: Callable[[int], Image.Image]
     hash_of: Callable[[int], str]
     maps: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+
+    def read(self, row: int, preprocessing: Preprocessing) -> Tensor:
+        """One image as a network sees it: uint8 Tensor of shape (3, input_px, input_px)."""
+        return framed(self.picture(row), preprocessing)
 
 
 def read_source(where: Path, n_classes: int) -> Source:
@@ -104,7 +108,7 @@ def _of_files(folder: Path, files: list[Path], labels: list[int], notes: Iterabl
         name=folder.absolute().name,
         identities=tuple(file.relative_to(folder).as_posix() for file in files),
         labels=np.array(labels, dtype=np.int64),
-        read=lambda row, preprocessing: read_pixels(files[row], preprocessing),
+        picture=lambda row: open_rgb(files[row]),
         hash_of=lambda row: file_sha256(files[row]),
         notes=tuple(notes),
     )
@@ -170,7 +174,7 @@ def _of_arrays(path: Path, n_classes: int) -> Source:
         name=path.stem,
         identities=tuple(map(str, range(len(images)))),
         labels=labels,
-        read=lambda row, preprocessing: framed(Image.fromarray(images[row]), preprocessing),
+        picture=lambda row: Image.fromarray(images[row]),
         hash_of=hash_of,
         maps=maps,
         notes=tuple(notes),

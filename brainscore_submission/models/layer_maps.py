@@ -92,6 +92,12 @@ def _mapped(card: Card, typed: str, layer_map: str, own: Mapping[str, str] | Non
     raise UserError(f"model '{typed}' has no layer map '{layer_map}'.{suggest(layer_map, layer_map_names(card))}")
 
 
+def layers_beside(card: Path) -> dict[str, str]:
+    """Area -> layer of the map that lies beside a card under its name: ``my.json`` beside ``my.toml``; or nothing."""
+    path = card.with_suffix(".json")
+    return read_layer_map(path) if path.is_file() else {}
+
+
 def layer_map_path(card: Card, name: str) -> Path | None:
     """Where a named layer map of a card lies, or None.
 

@@ -19,7 +19,7 @@ from ..plugin.errors import UserError, suggest
 from ..plugin.hooks import module_of
 from ..plugin.timm_card import identifier_of, timm_card
 from .hub_card import hub_card
-from .layer_maps import DEFAULT_LAYER_MAP, committed_layers
+from .layer_maps import DEFAULT_LAYER_MAP, committed_layers, layers_beside
 from .model import Model
 from .python_file import load_python, python_card, python_layers
 from .torchvision_card import load_torchvision, torchvision_card
@@ -93,7 +93,7 @@ OPENERS: dict[str, Opener] = {
 }
 FILES: dict[str, Opener] = {
     ".py": Opener(python_card, load_python, python_layers),
-    ".toml": Opener(load_card),
+    ".toml": Opener(load_card, layers=lambda name: layers_beside(Path(name))),
 }
 
 

@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,8 @@ class Source:
 
     Parameters
     ----------
-    kind : "s3" (bucket, key, version), "hub" (tag: timm's pretrained tag), "hf" (repo: "owner/name") or "url" (url)
+    kind : "s3" (bucket, key, version), "hub" (tag: timm's pretrained tag), "hf" (repo: "owner/name"), "url" (url), or
+        "file" (path, relative to the card)
     version : the S3 version id; "null" is S3's own name for a version from before versioning
     """
 
@@ -49,11 +50,12 @@ class Source:
     url: str | None = None
     tag: str | None = None
     repo: str | None = None
+    path: str | None = None
 
     def __str__(self) -> str:
         if self.kind == "s3":
             return f"s3://{self.bucket}/{self.key}" + (f"?versionId={self.version}" if self.version else "")
-        return self.url or (f"hf-hub:{self.repo}" if self.repo else f"timm hub, tag {self.tag!r}")
+        return self.url or self.path or (f"hf-hub:{self.repo}" if self.repo else f"timm hub, tag {self.tag!r}")
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,16 @@ def load_card(path: str | Path) -> Card:
         file, table and key of the first mistake, and what is allowed there
     """
     path = Path(path)
-    return _card(read_toml(path, "card"), path.name)
+    return _beside(path, _card(read_toml(path, "card"), path.name))
+
+
+def _beside(path: Path, card: Card) -> Card:
+    """The card with paths of its weights as seen from here."""
+    sources = (
+        replace(source, path=str(path.parent / source.path)) if source.path else source
+        for source in card.weights.sources
+    )
+    return replace(card, weights=replace(card.weights, sources=tuple(sources)))
 
 
 def all_cards(folder: str | Path = CARDS) -> list[Card]:
@@ -265,6 +276,7 @@ SOURCE_KEYS: dict[str, dict[str, Check]] = {
     "url": {"url": (_matches(r"https?://\S+"), "an address beginning http:// or https://")},
     "hub": {"tag": TEXT},
     "hf": {"repo": (_matches(r"[\w.-]+/[\w.-]+"), "owner/name")},
+    "file": {"path": (_matches(r"(?!/)(?!(.*/)?\.\.(/|$))[^\\\n]+"), "a path from the card's folder, within it")},
 }
 PREPROCESSING_KEYS: dict[str, Check] = {
     "name": TEXT,
@@ -290,6 +302,8 @@ def _card(entries: dict[str, Any], file: str) -> Card:
 def _weights(entries: dict[str, Any], where: str) -> Weights:
     _check(entries, WEIGHTS_KEYS, ("file", "layout"), where)
     sources = tuple(_source(source, f"{where} source") for source in entries.pop("sources", []))
+    if "sha256" not in entries and any(source.kind == "file" for source in sources):
+        raise UserError(f"{where}: a source of kind 'file' needs the file's sha256: another may come to lie there.")
     return Weights(sources=sources, **entries)
 
 

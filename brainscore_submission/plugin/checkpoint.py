@@ -26,6 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file as load_safetensors
 from torch import Tensor, nn
 
+from . import architectures as architectures
 from .card import Card
 from .errors import UserError, suggest
 from .fetching import Progress, WeightsFile, fetch_file, owner

@@ -193,7 +193,7 @@ def _mirror(card: Card) -> list[Source]:
 
 
 def _from_folder(card: Card, source: Source, target: Path, progress: Progress | None) -> WeightsFile:
-    path = Path(source.url)
+    path = Path(source.url or source.path)
     if not path.is_file():
         raise SourceError("no such file")
     try:
@@ -323,4 +323,11 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-FETCHERS = {"s3": _download, "url": _download, "hub": _from_hub, "hf": _from_hub, "folder": _from_folder}
+FETCHERS = {
+    "s3": _download,
+    "url": _download,
+    "hub": _from_hub,
+    "hf": _from_hub,
+    "folder": _from_folder,
+    "file": _from_folder,
+}

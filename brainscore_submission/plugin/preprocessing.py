@@ -54,9 +54,7 @@ def read_pixels(path: str | Path, preprocessing: Preprocessing) -> Tensor:
     UserError
         see `opened_image`
     """
-    with opened_image(path) as image:
-        rgb = image.convert("RGB")
-    return framed(rgb, preprocessing)
+    return framed(open_rgb(path), preprocessing)
 
 
 def framed(image: Image.Image, preprocessing: Preprocessing) -> Tensor:
@@ -90,6 +88,12 @@ def normalise(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
     mean = torch.tensor(preprocessing.mean, dtype=pixels.dtype, device=pixels.device)
     std = torch.tensor(preprocessing.std, dtype=pixels.dtype, device=pixels.device)
     return (pixels - mean[:, None, None]) / std[:, None, None]  # (3, 1, 1) against (..., 3, h, w)
+
+
+def open_rgb(path: str | Path) -> Image.Image:
+    """Read one image as it is, in RGB; for what is raised see `opened_image`."""
+    with opened_image(path) as image:
+        return image.convert("RGB")
 
 
 @contextlib.contextmanager

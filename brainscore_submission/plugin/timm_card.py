@@ -8,6 +8,7 @@ from typing import Any
 import timm
 from timm.data import resolve_data_config
 
+from . import architectures as architectures
 from .card import INTERPOLATIONS, Card, Preprocessing, Source, Weights
 from .errors import UserError, suggest
 

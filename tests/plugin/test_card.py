@@ -1,6 +1,7 @@
 """Cards: what a model is, as data."""
 
 import dataclasses
+import hashlib
 import json
 import re
 import subprocess
@@ -26,6 +27,7 @@ from brainscore_submission.plugin.card import (
     load_card,
 )
 from brainscore_submission.plugin.errors import UserError, suggest
+from brainscore_submission.plugin.fetching import fetch
 
 LAYER_MAPS = Path(__file__).parents[2] / "layer_maps"
 
@@ -134,6 +136,14 @@ REFUSED = {
     "list for a kind": (MINIMAL + "[[weights.sources]]\nkind=['s3']", r"unknown kind \['s3'\]"),
     "half a source": (MINIMAL + "[[weights.sources]]\nkind='s3'\nkey='a'", r"\(s3\): bucket missing"),
     "local address": (MINIMAL + "[[weights.sources]]\nkind='url'\nurl='file:///a'", r"url = 'file:///a' is refused"),
+    "file without hash": (MINIMAL + "[[weights.sources]]\nkind='file'\npath='a.pt'", r"needs the file's sha256"),
+    **{
+        f"file at {path}": (
+            MINIMAL + f"sha256 = '{'0' * 64}'\n[[weights.sources]]\nkind='file'\npath='{path}'",
+            r"is refused; it must be a path from the card's folder",
+        )
+        for path in ("/etc/passwd", "../a.pt", "a/../../b.pt", "..")
+    },
     "crop exceeds": (MINIMAL + "[preprocessing]\nname='a'\nresize_px=8\ncrop_px=9", r"crop_px 9 exceeds resize_px 8"),
     "aspect without crop": (
         MINIMAL + "[preprocessing]\nname='a'\nresize_px=8\nkeep_aspect=true",
@@ -145,6 +155,22 @@ REFUSED = {
     ),
     "not TOML": ("identifier = small", r"small\.toml: not a TOML file: .*line 1"),
 }
+
+
+def test_a_file_beside_the_card_is_found_from_anywhere_and_held_against_its_hash(tmp_path, monkeypatch):
+    content = b"tensors"
+    facts = f"sha256 = '{hashlib.sha256(content).hexdigest()}'\n[[weights.sources]]\nkind='file'\npath='in/small.pt'"
+    path = write(tmp_path, MINIMAL + facts)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "small.pt").write_bytes(content)
+    monkeypatch.chdir("/")
+    assert fetch(load_card(path)).read_bytes() == content
+    (tmp_path / "in" / "small.pt").write_bytes(b"others")
+    with pytest.raises(UserError, match="wrong file: sha256"):
+        fetch(load_card(path))
+    (tmp_path / "in" / "small.pt").unlink()
+    with pytest.raises(UserError, match="in/small.pt: no such file"):
+        fetch(load_card(path))
 
 
 @pytest.mark.parametrize(("text", "message"), REFUSED.values(), ids=REFUSED)
