@@ -229,6 +229,11 @@ class Occlusion:
         """Whether it leaves every image as it is."""
         return self.share == 0
 
+    @property
+    def hides_all(self) -> bool:
+        """Whether nothing is left of any image."""
+        return self.share == 1
+
     def __call__(
         self, pixels: Tensor, identity: str, window: Window = WHOLE, attention: np.ndarray | None = None
     ) -> Tensor:
@@ -252,6 +257,7 @@ class Shuffle:
     pieces: int
     seed: int = 0
     kind: ClassVar[str] = "shuffle"
+    hides_all: ClassVar[bool] = False
     axis: ClassVar[str] = "pieces"
 
     def __post_init__(self) -> None:
@@ -281,6 +287,7 @@ class Rotation:
 
     degrees: int
     kind: ClassVar[str] = "rotation"
+    hides_all: ClassVar[bool] = False
     axis: ClassVar[str] = "degrees to the left"
     grid: ClassVar[Grid] = (1, 1)
 
@@ -312,6 +319,7 @@ class Grey:
 
     grey: int
     kind: ClassVar[str] = "grey"
+    hides_all: ClassVar[bool] = False
     axis: ClassVar[str] = "colour taken"
     grid: ClassVar[Grid] = (1, 1)
 
