@@ -1,4 +1,4 @@
-"""The command line, `brainscore-submission`: evaluate, search, predict, attack, package, check and what lies around.
+"""The command line, `brainscore-submission`: evaluate, search, predict, attack, probe, package, check and the rest.
 
 `evaluate.py` at the top of the repository calls the same `evaluate`.
 """
@@ -14,6 +14,7 @@ from .evaluate import EVALUATE_HELP, evaluate, list_all
 from .front_end import run
 from .packaging import check, package, weights
 from .predict import PREDICT_HELP, predict
+from .probe import probe_app
 from .recordings import recordings_app
 from .search import SEARCH_HELP, search_command
 
@@ -44,6 +45,7 @@ for _command in (package, check, weights):
     app.command()(_command)
 app.add_typer(recordings_app, name="recordings")
 app.add_typer(attack_app, name="attack")
+app.add_typer(probe_app, name="probe")
 
 
 def main() -> None:

@@ -1,0 +1,283 @@
+"""`probe`: what happens to accuracy and to brain scores as images are changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..asked import Asked
+from .attacking import (
+    BatchOption,
+    DeviceOption,
+    DryRunOption,
+    JsonOption,
+    NameOption,
+    PreprocessingOption,
+    RerunOption,
+    ResultsOption,
+    SampleOption,
+    WeightsOption,
+)
+from .front_end import front_end, typed_command
+from .probing import grid_of, numbers_of, on_accuracy, on_scores, require_one_subject, with_intact
+from .shape_bias import bias_of_model, show_bias
+
+PROBE_HELP = """
+Change images and see what is left: of accuracy on labelled images, or of brain scores.
+
+Examples:
+
+  brainscore-submission probe occlusion --model 991 --images val/
+
+  brainscore-submission probe occlusion --model 991 --benchmark MajajHong2015public.IT-pls --levels 0,0.2,0.5,0.8
+
+  brainscore-submission probe shuffle --model 991 --suite public
+
+  brainscore-submission probe rotation --model 1095 --images val/
+
+  brainscore-submission probe shape-bias --model 991 --images cue_conflict/
+
+Images: a folder with a folder for each class (n01443537, goldfish or 1), a CSV of file and class_index beside images,
+or an npz of image and label. Masks and orders are drawn for each image from seed and image: the same in any batch and
+order. A killed run goes on where it was. `python -m analysis.probes results/` draws the curves of many models.
+"""
+
+ModelOption = Annotated[str, typer.Option(help="991, a card's identifier, timm:<name>, my_net.py, …")]
+ImagesOption = Annotated[Path | None, typer.Option(help="Labelled images, for accuracy.")]
+BenchmarkOption = Annotated[list[str] | None, typer.Option(help="For brain scores, a benchmark id; repeatable.")]
+SuiteOption = Annotated[str | None, typer.Option(help="For brain scores: public, demo, my.toml, …")]
+RecordingsOption = Annotated[Path | None, typer.Option(help="For brain scores, a folder of your own recordings.")]
+MetricOption = Annotated[str, typer.Option(help="For --recordings: pls, ridge_cv, cka or rdm.")]
+AreasOption = Annotated[str | None, typer.Option(help="Of the suite these alone: V4,IT.")]
+LayerMapOption = Annotated[str, typer.Option(help="paper, another name, or a JSON file.")]
+LayersOption = Annotated[str | None, typer.Option(help="V1=…,V2=…,V4=…,IT=…,behavior=…")]
+LevelsOption = Annotated[str | None, typer.Option(help="With commas between; the intact image is always one of them.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Of masks and orders.")]
+
+probe_app = typer.Typer(help=PROBE_HELP, pretty_exceptions_enable=False, rich_markup_mode=None, no_args_is_help=True)
+
+
+@probe_app.command()
+def occlusion(
+    model: ModelOption,
+    images: ImagesOption = None,
+    benchmark: BenchmarkOption = None,
+    suite: SuiteOption = None,
+    recordings: RecordingsOption = None,
+    grid: Annotated[str, typer.Option(help="Cells: 14, or rows and columns, 7x14.")] = "14",
+    levels: LevelsOption = None,
+    saliency: Annotated[str, typer.Option(help="random, salient or non-salient.")] = "random",
+    nested: Annotated[bool, typer.Option("--nested", help="A larger share hides what a smaller one hid.")] = False,
+    offset: Annotated[int, typer.Option(help="Pixels by which the cells are moved.")] = 0,
+    seed: SeedOption = 0,
+    metric: MetricOption = "pls",
+    areas: AreasOption = None,
+    name: NameOption = None,
+    weights: WeightsOption = None,
+    layer_map: LayerMapOption = "paper",
+    layers: LayersOption = None,
+    preprocessing: PreprocessingOption = None,
+    sample: SampleOption = None,
+    device: DeviceOption = "auto",
+    batch_size: BatchOption = None,
+    results: ResultsOption = Path("results"),
+    rerun: RerunOption = "missing",
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Paint cells of the images black, more and more of them.
+
+    Levels are shares of the cells, by default 0 to 0.9 on accuracy and 0,0.2,0.4,0.6,0.8 on brain scores. On brain
+    scores the picture alone is occluded, not the grey that Brain-Score puts around it.
+
+    Examples:
+
+      brainscore-submission probe occlusion --model 991 --images val/ --grid 14
+
+      brainscore-submission probe occlusion --model 991 --recordings my_v4_session/ --levels 0,0.2,0.5,0.8 --dry-run
+    """
+    asked = _asked(
+        model, name, weights, layer_map, layers, preprocessing, device, batch_size, benchmark, suite, recordings,
+        metric, areas,
+    )  # fmt: skip
+
+    def build() -> list[Any]:
+        from ..probes.perturbations import Occlusion
+
+        default = ",".join(f"{tenths / 10}" for tenths in range(10)) if images else "0,0.2,0.4,0.6,0.8"
+        shares = numbers_of(default if levels is None else levels)
+        how = {"grid": grid_of(grid), "saliency": saliency, "seed": seed, "nested": nested, "offset_px": offset}
+        return with_intact([Occlusion(share, **how) for share in shares], Occlusion(0.0, **how))
+
+    _measure(build, asked, images, sample, results, rerun, dry_run, as_json)
+
+
+def _levels_only(build_of: Callable[[str | None, int], Sequence[Any]], help_text: str) -> Callable[..., None]:
+    """A command for changes that have no options but their levels and a seed."""
+
+    def command(
+        model: ModelOption,
+        images: ImagesOption = None,
+        benchmark: BenchmarkOption = None,
+        suite: SuiteOption = None,
+        recordings: RecordingsOption = None,
+        levels: LevelsOption = None,
+        seed: SeedOption = 0,
+        metric: MetricOption = "pls",
+        areas: AreasOption = None,
+        name: NameOption = None,
+        weights: WeightsOption = None,
+        layer_map: LayerMapOption = "paper",
+        layers: LayersOption = None,
+        preprocessing: PreprocessingOption = None,
+        sample: SampleOption = None,
+        device: DeviceOption = "auto",
+        batch_size: BatchOption = None,
+        results: ResultsOption = Path("results"),
+        rerun: RerunOption = "missing",
+        dry_run: DryRunOption = False,
+        as_json: JsonOption = False,
+    ) -> None:
+        asked = _asked(
+            model, name, weights, layer_map, layers, preprocessing, device, batch_size, benchmark, suite, recordings,
+            metric, areas,
+        )  # fmt: skip
+        _measure(lambda: build_of(levels, seed), asked, images, sample, results, rerun, dry_run, as_json)
+
+    command.__doc__ = help_text
+    return command
+
+
+def _shuffles(levels: str | None, seed: int) -> list[Any]:
+    from ..probes.perturbations import SHUFFLES, Shuffle
+
+    pieces = list(SHUFFLES) if levels is None else [int(one) for one in numbers_of(levels)]
+    return with_intact([Shuffle(n, seed) for n in pieces], Shuffle(1, seed))
+
+
+def _rotations(levels: str | None, _seed: int) -> list[Any]:
+    from ..probes.perturbations import Rotation
+
+    return with_intact([Rotation(int(one)) for one in numbers_of(levels or "0,90,180,270")], Rotation(0))
+
+
+def _greys(levels: str | None, _seed: int) -> list[Any]:
+    from ..probes.perturbations import Grey
+
+    return with_intact([Grey(int(one)) for one in numbers_of(levels or "0,1")], Grey(0))
+
+
+SHUFFLE_HELP = """Cut the images into 4, 8, 16, 32, 64, 196 and 256 pieces, or some of these numbers, and shuffle them.
+
+Examples:
+
+  brainscore-submission probe shuffle --model 991 --images val/ --levels 4,16,64
+
+  brainscore-submission probe shuffle --model 991 --suite demo
+"""
+ROTATION_HELP = """Turn the images by quarter turns, to the left: 0, 90, 180 and 270 degrees.
+
+Examples:
+
+  brainscore-submission probe rotation --model 1095 --images val/
+"""
+GREY_HELP = """Take the colour out of the images.
+
+Examples:
+
+  brainscore-submission probe grey --model 991 --images val/
+"""
+probe_app.command("shuffle")(_levels_only(_shuffles, SHUFFLE_HELP))
+probe_app.command("rotation")(_levels_only(_rotations, ROTATION_HELP))
+probe_app.command("grey")(_levels_only(_greys, GREY_HELP))
+
+
+@probe_app.command("shape-bias")
+def shape_bias(
+    model: Annotated[str, typer.Option(help="991, timm:<name>, …; none shows decisions alone.")] = "",
+    images: Annotated[Path | None, typer.Option(help="Folder of images like airplane1-bicycle2.png.")] = None,
+    decisions: Annotated[
+        list[Path] | None, typer.Option(help="Decisions of others, a CSV file or a folder of them; repeatable.")
+    ] = None,
+    pool: Annotated[str, typer.Option(help="Of a category's classes: sum, or mean as released.")] = "sum",
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The model's decisions, as CSV.")] = None,
+    by_category: Annotated[bool, typer.Option("--by-category", help="A row for each category of shapes.")] = False,
+    name: NameOption = None,
+    weights: WeightsOption = None,
+    preprocessing: PreprocessingOption = None,
+    device: DeviceOption = "auto",
+    batch_size: BatchOption = None,
+    results: ResultsOption = Path("results"),
+    rerun: RerunOption = "missing",
+    as_json: JsonOption = False,
+) -> None:
+    """Shape or texture: which of the two a network goes by, beside observers and other networks.
+
+    Images show the shape of one category and the texture of another (Geirhos et al. 2019); the bias is the share of
+    shape among the answers that are one of the two. Decisions are CSV files of the columns subj, object_response and
+    imagename.
+
+    Examples:
+
+      brainscore-submission probe shape-bias --model 991 --images cue_conflict/
+
+      brainscore-submission probe shape-bias --decisions decisions/
+
+      brainscore-submission probe shape-bias --model 991 --images cue_conflict/ --decisions decisions/ -o own.csv
+    """
+    if not (model or decisions):
+        raise typer.BadParameter("give --model and --images, or --decisions.", param_hint="--model")
+    if bool(model) != (images is not None):
+        raise typer.BadParameter("a model needs --images, and images need a --model.", param_hint="--images")
+    with front_end() as terminal:
+        from ..probes.shape_bias import read_decisions
+
+        others = read_decisions(decisions) if decisions else []
+        own: list[Any] = []
+        record = None
+        if model:
+            asked = Asked(
+                model=model, name=name, weights=weights, preprocessing=preprocessing, device=device,
+                batch_size=batch_size, command=typed_command(),
+            )  # fmt: skip
+            record, own = bias_of_model(terminal, asked, images, pool, results, rerun, output)
+        show_bias(terminal, record, own, others, by_category, as_json)
+
+
+def _asked(
+    model: str, name: str | None, weights: str | None, layer_map: str, layers: str | None, preprocessing: str | None,
+    device: str, batch_size: int | None, benchmark: list[str] | None, suite: str | None, recordings: Path | None,
+    metric: str, areas: str | None,
+) -> Asked:  # fmt: skip
+    return Asked(
+        model=model,
+        name=name,
+        weights=weights,
+        layer_map=layer_map,
+        layers=layers,
+        preprocessing=preprocessing,
+        device=device,
+        batch_size=batch_size,
+        benchmarks=tuple(benchmark or ()),
+        suite=suite,
+        recordings=recordings and str(recordings),
+        metric=metric,
+        areas=areas,
+        command=typed_command(),
+    )
+
+
+def _measure(
+    build: Callable[[], Sequence[Any]], asked: Asked, images: Path | None, sample: int | None,
+    results: Path, rerun: str, dry_run: bool, as_json: bool,
+) -> None:  # fmt: skip
+    require_one_subject(images, asked)
+    with front_end() as terminal:
+        levels = build()
+        if images is not None:
+            on_accuracy(terminal, asked, images, levels, sample, results, rerun, dry_run, as_json)
+        else:
+            on_scores(terminal, asked, levels, results, rerun, dry_run, as_json)
