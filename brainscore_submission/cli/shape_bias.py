@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ from .progress import progress_bar
 if TYPE_CHECKING:
     from ..probes.shape_bias import Trial
     from ..scoring.records import Record
+
+NUMBERED = re.compile(r"(.*\D)[-_ ]\d+$")
 
 
 def bias_of_model(
@@ -57,16 +60,15 @@ def show_bias(
     by_shape: bool,
     as_json: bool,
 ) -> None:
-    """The bias of each subject, the model first, and of all that were given as decisions together."""
+    """The bias of each subject, the model first, and of numbered observers (subject-01, subject-02, …) together."""
     from ..probes.shape_bias import by_category, shape_bias
 
     groups: dict[str, list[Trial]] = {}
     for trial in (*own, *others):
         groups.setdefault(trial.subject, []).append(trial)
     found: dict[str, dict[str, Any]] = {name: shape_bias(trials) for name, trials in groups.items()}
-    if len({trial.subject for trial in others}) > 1:
-        found["all decisions given"] = shape_bias(others)
-        groups["all decisions given"] = list(others)
+    for kind, mine in _observers(others).items():
+        groups[kind], found[kind] = mine, shape_bias(mine)
     if as_json:
         subjects = {
             name: bias | {"by_category": by_category(groups[name])} if by_shape else bias
@@ -86,6 +88,19 @@ def show_bias(
         for shape, one in by_category(groups[name]).items() if by_shape else ():
             table.add_row(*_cells(f"  {shape}", one))
     Console(file=terminal.out).print(table)
+
+
+def _observers(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
+    """The trials of subjects whose names differ by their number alone."""
+    kinds: dict[str, set[str]] = {}
+    for trial in trials:
+        if (found := NUMBERED.match(trial.subject)) is not None:
+            kinds.setdefault(found.group(1), set()).add(trial.subject)
+    return {
+        f"{kind}, {len(names)} together": [trial for trial in trials if trial.subject in names]
+        for kind, names in kinds.items()
+        if len(names) > 1
+    }
 
 
 def _cells(name: str, bias: dict[str, Any]) -> list[Text]:

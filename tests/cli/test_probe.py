@@ -61,6 +61,20 @@ def test_shuffles_of_brain_scores(typed, tmp_path):
     assert json.loads(out)["rho_hierarchy"] == [None, None]
 
 
+def test_shape_bias_of_decisions(typed, tmp_path):
+    rows = ["subj,object_response,category,imagename"]
+    rows += [f"subject-0{n},{answer},cat,cat1-dog2.png" for n in (1, 2) for answer in ("cat", "dog", "cat", "oven")]
+    (tmp_path / "decisions").mkdir()
+    (tmp_path / "decisions" / "all.csv").write_text("\n".join([*rows, "net,dog,cat,cat1-dog2.png"]))
+    code, out, _ = typed("shape-bias", "--decisions", "decisions", "--json", "--by-category")
+    subjects = json.loads(out)["subjects"]
+    assert code == 0 and list(subjects) == ["subject-01", "subject-02", "net", "subject, 2 together"]
+    assert [round(one["value"], 3) for one in subjects.values()] == [0.667, 0.667, 0, 0.667]
+    assert subjects["net"]["by_category"]["cat"]["n_texture"] == 1
+    code, out, _ = typed("shape-bias", "--decisions", "decisions")
+    assert code == 0 and "subject, 2 together" in " ".join(out.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
@@ -75,6 +89,10 @@ def test_shuffles_of_brain_scores(typed, tmp_path):
         (["rotation", *MODEL, "--images", "val.npz", "--levels", "45"], 1, "0, 90, 180 or 270 degrees, not 45"),
         (["occlusion", *TRUTH, "--benchmark", "demo.V1-pls"], 1, "give one of --suite, --benchmark"),
         (["shuffle", "--model", "timm:resnet999", "--images", "val.npz"], 1, "timm knows no model"),
+        (["shape-bias"], 2, "give --model and --images, or --decisions"),
+        (["shape-bias", *MODEL], 2, "a model needs --images"),
+        (["shape-bias", *MODEL, "--images", "none"], 1, "there is no folder none"),
+        (["shape-bias", "--decisions", "none.csv"], 1, "none.csv cannot be read as a CSV file"),
         (["shuffle", *MODEL, "--images", "none"], 1, "there is no none. Give a folder"),
     ],
 )

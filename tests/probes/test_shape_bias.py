@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -112,7 +111,7 @@ def test_decisions_are_written_as_they_are_read(tmp_path):
         ("me,cat,cat,dog.png", "line 2: 'dog.png' is no cue-conflict image"),
         ("me,kat,cat,cat1-dog1.png", "line 2: 'kat' is no category. Did you mean cat?"),
         ("me,cat,dog,cat1-dog1.png", "line 2: category dog, but the image's shape is cat"),
-        ("me,cat,cat,cat1-frog1.png", "unknown category 'frog'. Did you mean dog?"),
+        ("me,cat,cat,cat1-frog1.png", "unknown category 'frog'."),
     ],
 )
 def test_decisions_that_cannot_be_read_are_named(tmp_path, row, says):
@@ -147,8 +146,9 @@ def test_a_real_network_on_the_real_images(lite0, tmp_path):
     book = RecordBook(lite0, images, tmp_path, suite="probes")
     measured, trials = measure_shape_bias(book, classifier_of(lite0))
     assert shape_bias(trials)["value"] == measured.record.measured.value
-    golden = measured.record.measured.settings["n_shape"], measured.record.measured.settings["n_texture"]
-    assert golden == GOLDEN
+    found = measured.record.measured  # golden: measured once with torch 2 on a CPU
+    assert (found.settings["n_shape"], found.settings["n_texture"], found.settings["n_conflict"]) == (14, 44, 123)
+    assert [round(end, 3) for end in found.interval] == [0.150, 0.365]
     again, _ = measure_shape_bias(RecordBook(lite0, images, tmp_path, suite="probes"), None)
     assert again.record.checksum == measured.record.checksum
 
@@ -159,6 +159,3 @@ def test_a_folder_without_such_images_is_refused(tmp_path):
         cue_conflict_images(tmp_path / "none", preprocessing)
     with pytest.raises(UserError, match="holds no cue-conflict images"):
         cue_conflict_images(tmp_path, preprocessing)
-
-
-GOLDEN = (0, 0)
