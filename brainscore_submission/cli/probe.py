@@ -22,7 +22,7 @@ from .attacking import (
     WeightsOption,
 )
 from .front_end import front_end, typed_command
-from .probing import grid_of, numbers_of, on_accuracy, on_scores, require_one_subject, with_intact
+from .probing import grid_of, lesions, numbers_of, on_accuracy, on_scores, require_one_subject, with_intact
 from .shape_bias import bias_of_model, show_bias
 
 PROBE_HELP = """
@@ -39,6 +39,8 @@ Examples:
   brainscore-submission probe rotation --model 1095 --images val/
 
   brainscore-submission probe shape-bias --model 991 --images cue_conflict/
+
+  brainscore-submission probe lesion --model timm:deit_small_patch16_224 --images val/
 
 Images: a folder with a folder for each class (n01443537, goldfish or 1), a CSV of file and class_index beside images,
 or an npz of image and label. Masks and orders are drawn for each image from seed and image: the same in any batch and
@@ -193,6 +195,45 @@ Examples:
 probe_app.command("shuffle")(_levels_only(_shuffles, SHUFFLE_HELP))
 probe_app.command("rotation")(_levels_only(_rotations, ROTATION_HELP))
 probe_app.command("grey")(_levels_only(_greys, GREY_HELP))
+
+
+@probe_app.command()
+def lesion(
+    model: ModelOption,
+    images: Annotated[Path, typer.Option(help="Labelled images.")],
+    before: Annotated[
+        list[str] | None, typer.Option(help="A module; repeatable. Default blocks 0, 2, 4, 8, 10 or a ResNet's stages.")
+    ] = None,
+    levels: Annotated[str, typer.Option(help="Shares zeroed, with commas between.")] = "0,0.25,0.5,0.75",
+    seed: SeedOption = 0,
+    name: NameOption = None,
+    weights: WeightsOption = None,
+    preprocessing: PreprocessingOption = None,
+    sample: SampleOption = None,
+    device: DeviceOption = "auto",
+    batch_size: BatchOption = None,
+    results: ResultsOption = Path("results"),
+    rerun: RerunOption = "missing",
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Zero tokens, or places of a feature map, inside the network and see what is left of its accuracy.
+
+    Before each module, of each image another share of the patch tokens (class tokens are kept) or of the places.
+
+    Examples:
+
+      brainscore-submission probe lesion --model timm:deit_small_patch16_224 --images val/
+
+      brainscore-submission probe lesion --model timm:resnet50 --images val/ --before layer3 --levels 0,0.5
+    """
+    with front_end() as terminal:
+        asked = _asked(
+            model, name, weights, "paper", None, preprocessing, device, batch_size, None, None, None, "pls", None
+        )
+        lesions(
+            terminal, asked, images, before, numbers_of(levels), seed, sample, results, rerun, dry_run, as_json
+        )  # fmt: skip
 
 
 @probe_app.command("shape-bias")

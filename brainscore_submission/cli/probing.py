@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ from .front_end import Terminal
 from .progress import downloading, progress_bar, watching
 
 if TYPE_CHECKING:
+    from ..attacks.classifier import Classifier
+    from ..labelled_images.images import LabelledImages
+    from ..models.model import Model
     from ..probes.accuracy import Attend
     from ..probes.perturbations import Grid, Perturbation
     from ..scoring.records import Record
@@ -89,29 +93,78 @@ def on_accuracy(
     """Open model and images, say the cost, measure the curve and show it; `attention` is asked of the model."""
     from ..probes.accuracy import measure_accuracy
     from ..probes.perturbations import require_fitting
-    from ..robustness.cost import pace
     from ..robustness.recording import RecordBook
 
     model, classifier, images = open_all(terminal, asked, where, sample)
     for level in levels:
         require_fitting(level.grid, images.preprocessing.input_px)
     attend = attention and attention(model)
-    speed = pace(classifier, next(images.batches(model.batch_size)).pixels)
-    seconds = speed.seconds(len(images), len(levels), 0)
-    stated = {"images": len(images), "passes": len(images) * len(levels), "seconds": round(seconds, 1)}
-    terminal.console.print(
-        f"{count(len(levels), 'level')} x {count(len(images), 'image')}: {stated['passes']} passes, about "
-        f"{duration_in_words(seconds)} on {model.device}",
-        highlight=False,
-    )
+    stated = _cost_of_looks(terminal, model, classifier, images, len(levels))
     if dry_run:
-        _write_plan(terminal, stated, as_json)
+        write_plan(terminal, stated, as_json)
         return
     book = RecordBook(model, images, results, rerun, asked.command, suite=SUITE)
     with progress_bar(terminal) as advance:
         kind = levels[0].kind
         found = measure_accuracy(book, classifier, levels, attend, lambda done, total: advance(kind, done, total))
     show(terminal, [found.record], results, as_json, {"images": images.name, "notes": list(images.notes)})
+
+
+def lesions(
+    terminal: Terminal,
+    asked: Asked,
+    where: Path,
+    before: Sequence[str] | None,
+    shares: Sequence[float],
+    seed: int,
+    sample: int | None,
+    results: Path,
+    rerun: str,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Open model and images, say the cost, measure a curve for each module and show them."""
+    from ..plugin.hooks import module_of
+    from ..probes.accuracy import measure_accuracy
+    from ..probes.lesion import Lesion, under_lesions, usual_sites
+    from ..robustness.recording import RecordBook
+
+    for share in shares:
+        Lesion(share, "")  # a wrong share is known before weights are fetched
+    model, classifier, images = open_all(terminal, asked, where, sample)
+    sites = list(dict.fromkeys(before or usual_sites(model.network)))
+    for site in sites:
+        module_of(model.network, site)
+    curves = [with_intact([Lesion(share, site, seed) for share in shares], Lesion(0.0, site, seed)) for site in sites]
+    stated = _cost_of_looks(terminal, model, classifier, images, sum(map(len, curves)))
+    if dry_run:
+        write_plan(terminal, stated, as_json)
+        return
+    book = RecordBook(model, images, results, rerun, asked.command, suite=SUITE)
+    records = []
+    with progress_bar(terminal) as advance:
+        for site, levels in zip(sites, curves, strict=True):
+            say = partial(advance, f"before {site}")
+            look = under_lesions(classifier, levels)
+            records.append(measure_accuracy(book, classifier, levels, progress=say, look=look).record)
+    show(terminal, records, results, as_json, {"images": images.name, "notes": list(images.notes)})
+
+
+def _cost_of_looks(
+    terminal: Terminal, model: Model, classifier: Classifier, images: LabelledImages, n_levels: int
+) -> dict[str, Any]:
+    """Say what looking at all images at all levels takes; one batch is timed for it."""
+    from ..robustness.cost import pace
+
+    speed = pace(classifier, next(images.batches(model.batch_size)).pixels)
+    seconds = speed.seconds(len(images), n_levels, 0)
+    stated = {"images": len(images), "passes": len(images) * n_levels, "seconds": round(seconds, 1)}
+    terminal.console.print(
+        f"{count(n_levels, 'level')} x {count(len(images), 'image')}: {stated['passes']} passes, about "
+        f"{duration_in_words(seconds)} on {model.device}",
+        highlight=False,
+    )
+    return stated
 
 
 # --- on brain scores -------------------------------------------------------------------------------------------------
@@ -140,7 +193,7 @@ def on_scores(
     stated = _cost(model, suite, levels, options)
     terminal.console.print(stated["said"], highlight=False, soft_wrap=True)
     if dry_run:
-        _write_plan(terminal, {name: value for name, value in stated.items() if name != "said"}, as_json)
+        write_plan(terminal, {name: value for name, value in stated.items() if name != "said"}, as_json)
         return
     with watching(terminal) as watcher:
         options = replace(options, watcher=watcher)
@@ -221,7 +274,7 @@ def show(terminal: Terminal, records: Sequence[Record], results: Path, as_json: 
     console.print(f"records: {records[0].path(results).parent}", soft_wrap=True, highlight=False, markup=False)
 
 
-def _write_plan(terminal: Terminal, stated: Mapping[str, Any], as_json: bool) -> None:
+def write_plan(terminal: Terminal, stated: Mapping[str, Any], as_json: bool) -> None:
     if as_json:
         terminal.write_json({"dry_run": dict(stated)})
     else:

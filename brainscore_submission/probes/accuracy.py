@@ -60,6 +60,7 @@ def measure_accuracy(
     levels: Sequence[Perturbation],
     attend: Attend | None = None,
     progress: Callable[[int, int], None] | None = None,
+    look: Look | None = None,
 ) -> Measured:
     """The curve of a model on labelled images, as one record whose value is the area under it.
 
@@ -69,6 +70,7 @@ def measure_accuracy(
     classifier : of the same model
     levels : of one kind, rising
     progress : called with (images done, of how many)
+    look : how a batch is looked at; default `under_levels`
 
     Returns
     -------
@@ -85,7 +87,8 @@ def measure_accuracy(
     benchmark = book.name(name_of(levels))
     if (known := book.kept(benchmark, settings)) is not None:
         return known
-    table, seconds = book.look(name_of(levels), settings, under_levels(classifier, levels, attend), progress)
+    look = look or under_levels(classifier, levels, attend)
+    table, seconds = book.look(name_of(levels), settings, look, progress)
     measured = book.keep(
         benchmark,
         settings,

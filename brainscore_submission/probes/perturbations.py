@@ -63,7 +63,7 @@ def random_cells(grid: Grid, share: float, seed: int, identity: str, nested: boo
     bool array of shape (rows, columns), true for the hidden ones
     """
     cells = np.zeros(grid[0] * grid[1], dtype=bool)
-    words = ("occlusion", seed, identity, grid, *(() if nested else (share,)))
+    words = ("occlusion", seed, identity, tuple(grid), *(() if nested else (share,)))
     cells[_generator(*words).permutation(cells.size)[: n_hidden(share, cells.size)]] = True
     return cells.reshape(grid)
 
@@ -104,7 +104,7 @@ def salient_cells(attention: np.ndarray, mass: float, most: bool = True) -> np.n
 
 def piece_order(grid: Grid, seed: int, identity: str) -> np.ndarray:
     """For each place, row by row, the number of the piece that comes there; drawn for one image."""
-    return _generator("shuffle", seed, identity, grid).permutation(grid[0] * grid[1])
+    return _generator("shuffle", seed, identity, tuple(grid)).permutation(grid[0] * grid[1])
 
 
 def _generator(*words: object) -> np.random.Generator:
@@ -360,7 +360,7 @@ def name_of(levels: Sequence[Perturbation]) -> str:
     ('occlusion.random.14x14', 'shuffle.seed3')
     """
     one = levels[0]
-    words: list[str] = [one.kind]
+    words: list[str] = [one.kind, *getattr(one, "where", ())]
     if isinstance(one, Occlusion):
         words += [one.saliency, f"{one.grid[0]}x{one.grid[1]}"]
         words += [f"of-{one.source}"] * bool(one.source) + [f"offset{one.offset_px}"] * bool(one.offset_px)

@@ -48,6 +48,14 @@ def test_the_views_that_checkpoints_were_trained_with(typed, kind, n):
     assert code == 0 and len(json.loads(out)["records"][0]["measured"]["settings"]["curve"]) == n
 
 
+def test_lesions_before_each_module(typed):
+    asked = ["lesion", *MODEL, "--images", "val.npz", "--before", "layer2", "--before", "layer4", "--levels", "0.5"]
+    code, out, err = typed(*asked, "--json")
+    facts = json.loads(out)
+    assert code == 0 and "4 levels x 5 images: 20 passes" in err
+    assert [record["benchmark"] for record in facts["records"]] == ["val.lesion.layer2", "val.lesion.layer4"]
+
+
 def test_shuffles_of_brain_scores(typed, tmp_path):
     asked = ["shuffle", *TRUTH, "--levels", "16"]
     code, out, err = typed(*asked, "--dry-run", "--json")
@@ -89,6 +97,8 @@ def test_shape_bias_of_decisions(typed, tmp_path):
         (["rotation", *MODEL, "--images", "val.npz", "--levels", "45"], 1, "0, 90, 180 or 270 degrees, not 45"),
         (["occlusion", *TRUTH, "--benchmark", "demo.V1-pls"], 1, "give one of --suite, --benchmark"),
         (["shuffle", "--model", "timm:resnet999", "--images", "val.npz"], 1, "timm knows no model"),
+        (["lesion", *MODEL, "--images", "val.npz", "--before", "layer9"], 1, "unknown layer 'layer9'"),
+        (["lesion", *MODEL, "--images", "val.npz", "--levels", "25"], 1, "0.5 for one half"),
         (["shape-bias"], 2, "give --model and --images, or --decisions"),
         (["shape-bias", *MODEL], 2, "a model needs --images"),
         (["shape-bias", *MODEL, "--images", "none"], 1, "there is no folder none"),
