@@ -72,6 +72,12 @@ def occlusion(
     grid: Annotated[str, typer.Option(help="Cells: 14, or rows and columns, 7x14.")] = "14",
     levels: LevelsOption = None,
     saliency: Annotated[str, typer.Option(help="random, salient or non-salient.")] = "random",
+    saliency_model: Annotated[
+        str | None, typer.Option(help="Whose attention; default the model's own. A vision transformer of timm.")
+    ] = None,
+    attention: Annotated[
+        str | None, typer.Option(help="class; of a CrossViT cross-0 (default) or cross-1, its two class tokens.")
+    ] = None,
     nested: Annotated[bool, typer.Option("--nested", help="A larger share hides what a smaller one hid.")] = False,
     offset: Annotated[int, typer.Option(help="Pixels by which the cells are moved.")] = 0,
     seed: SeedOption = 0,
@@ -93,13 +99,17 @@ def occlusion(
     """Paint cells of the images black, more and more of them.
 
     Levels are shares of the cells, by default 0 to 0.9 on accuracy and 0,0.2,0.4,0.6,0.8 on brain scores. On brain
-    scores the picture alone is occluded, not the grey that Brain-Score puts around it.
+    scores the picture alone is occluded, not the grey that Brain-Score puts around it. Salient cells are those that
+    the class token of a transformer attends to in its last block; levels are then shares of that attention.
 
     Examples:
 
       brainscore-submission probe occlusion --model 991 --images val/ --grid 14
 
       brainscore-submission probe occlusion --model 991 --recordings my_v4_session/ --levels 0,0.2,0.5,0.8 --dry-run
+
+      brainscore-submission probe occlusion --model timm:resnet50 --images val/ --saliency salient
+      --saliency-model timm:deit_small_patch16_224
     """
     asked = _asked(
         model, name, weights, layer_map, layers, preprocessing, device, batch_size, benchmark, suite, recordings,
@@ -114,7 +124,8 @@ def occlusion(
         how = {"grid": grid_of(grid), "saliency": saliency, "seed": seed, "nested": nested, "offset_px": offset}
         return with_intact([Occlusion(share, **how) for share in shares], Occlusion(0.0, **how))
 
-    _measure(build, asked, images, sample, results, rerun, dry_run, as_json)
+    whose = {"saliency_model": saliency_model, "attention": attention}
+    _measure(build, asked, images, sample, results, rerun, dry_run, as_json, **whose)
 
 
 def _levels_only(build_of: Callable[[str | None, int], Sequence[Any]], help_text: str) -> Callable[..., None]:
@@ -313,12 +324,12 @@ def _asked(
 
 def _measure(
     build: Callable[[], Sequence[Any]], asked: Asked, images: Path | None, sample: int | None,
-    results: Path, rerun: str, dry_run: bool, as_json: bool,
+    results: Path, rerun: str, dry_run: bool, as_json: bool, **whose: str | None,
 ) -> None:  # fmt: skip
     require_one_subject(images, asked)
     with front_end() as terminal:
         levels = build()
         if images is not None:
-            on_accuracy(terminal, asked, images, levels, sample, results, rerun, dry_run, as_json)
+            on_accuracy(terminal, asked, images, levels, sample, results, rerun, dry_run, as_json, **whose)
         else:
-            on_scores(terminal, asked, levels, results, rerun, dry_run, as_json)
+            on_scores(terminal, asked, levels, results, rerun, dry_run, as_json, **whose)

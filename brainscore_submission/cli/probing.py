@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from rich.text import Text
 from ..asked import Asked
 from ..plugin.errors import UserError
 from ..words import count, duration_in_words, words_of
-from .attacking import open_all
+from .attacking import open_all, open_asked
 from .front_end import Terminal
 from .progress import downloading, progress_bar, watching
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..attacks.classifier import Classifier
     from ..labelled_images.images import LabelledImages
     from ..models.model import Model
-    from ..probes.accuracy import Attend
+    from ..probes.attention import ClassAttention
     from ..probes.perturbations import Grid, Perturbation
     from ..scoring.records import Record
     from ..scoring.score import ScoreOptions
@@ -88,9 +88,10 @@ def on_accuracy(
     rerun: str,
     dry_run: bool,
     as_json: bool,
-    attention: Callable[[Any], Attend] | None = None,
+    saliency_model: str | None = None,
+    attention: str | None = None,
 ) -> None:
-    """Open model and images, say the cost, measure the curve and show it; `attention` is asked of the model."""
+    """Open model and images, say the cost, measure the curve and show it."""
     from ..probes.accuracy import measure_accuracy
     from ..probes.perturbations import require_fitting
     from ..robustness.recording import RecordBook
@@ -98,7 +99,8 @@ def on_accuracy(
     model, classifier, images = open_all(terminal, asked, where, sample)
     for level in levels:
         require_fitting(level.grid, images.preprocessing.input_px)
-    attend = attention and attention(model)
+    levels, source = _with_source(terminal, levels, model, saliency_model, attention)
+    attend = source and source.on(levels[0].grid)
     stated = _cost_of_looks(terminal, model, classifier, images, len(levels))
     if dry_run:
         write_plan(terminal, stated, as_json)
@@ -150,6 +152,26 @@ def lesions(
     show(terminal, records, results, as_json, {"images": images.name, "notes": list(images.notes)})
 
 
+def _with_source(
+    terminal: Terminal,
+    levels: Sequence[Perturbation],
+    model: Model,
+    saliency_model: str | None,
+    attention: str | None,
+) -> tuple[Sequence[Perturbation], ClassAttention | None]:
+    """The levels, naming whose attention they go by, and that attention; None where cells are hidden at random."""
+    from ..probes.attention import ClassAttention
+
+    if getattr(levels[0], "saliency", "random") == "random":
+        if saliency_model or attention:
+            raise UserError("--saliency-model and --attention need --saliency salient or non-salient.")
+        return levels, None
+    looking = open_asked(terminal, Asked(model=saliency_model, device="cpu")) if saliency_model else model
+    source = ClassAttention(looking, attention)
+    name = f"{looking.name}-{source.source}"
+    return [replace(one, source=name, source_fingerprint=looking.fingerprint) for one in levels], source
+
+
 def _cost_of_looks(
     terminal: Terminal, model: Model, classifier: Classifier, images: LabelledImages, n_levels: int
 ) -> dict[str, Any]:
@@ -178,6 +200,8 @@ def on_scores(
     rerun: str,
     dry_run: bool,
     as_json: bool,
+    saliency_model: str | None = None,
+    attention: str | None = None,
 ) -> None:
     """Open model and suite, say the cost, record and score each level, and show the curves."""
     from ..probes.scores import curves, hierarchy_by_level, score_levels
@@ -189,6 +213,7 @@ def on_scores(
     with downloading(terminal) as progress:
         model = asked.open_model(tuple(suite.areas), progress)
     suite = readable(suite, model)
+    levels, source = _with_source(terminal, levels, model, saliency_model, attention)
     options = with_room(ScoreOptions(results=results, rerun=rerun), asked, model)
     stated = _cost(model, suite, levels, options)
     terminal.console.print(stated["said"], highlight=False, soft_wrap=True)
@@ -197,7 +222,7 @@ def on_scores(
         return
     with watching(terminal) as watcher:
         options = replace(options, watcher=watcher)
-        found = score_levels(model, suite, levels, options)
+        found = score_levels(model, suite, levels, options, source)
         records = curves(model, suite, levels, found, options)
     rhos = hierarchy_by_level(found)
     show(terminal, records, results, as_json, {"suite": suite.name, "rho_hierarchy": rhos})

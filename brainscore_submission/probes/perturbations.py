@@ -196,7 +196,7 @@ class Occlusion:
     share : of the cells hidden; of a saliency other than "random", of the attention
     grid : rows and columns
     saliency : one of `SALIENCIES`
-    source : whose attention, of a saliency other than "random"
+    source, source_fingerprint : whose attention, of a saliency other than "random"
     """
 
     share: float
@@ -206,6 +206,7 @@ class Occlusion:
     nested: bool = False
     offset_px: int = 0
     source: str | None = None
+    source_fingerprint: str | None = None
     kind: ClassVar[str] = "occlusion"
 
     def __post_init__(self) -> None:

@@ -24,6 +24,7 @@ from ..plugin.areas import AREAS
 from ..plugin.card import Preprocessing
 from ..plugin.errors import UserError
 from ..plugin.files import file_sha256
+from ..plugin.preprocessing import unit_range
 from ..scoring.formulas import FORMULAS, ceiled
 from ..scoring.hierarchy import rho_hierarchy
 from ..scoring.placement import Frame, picture_in
@@ -32,6 +33,7 @@ from ..scoring.score import ScoreOptions, describe_record, score_suite
 from ..scoring.sidecar import Sidecar
 from ..scoring.suites import Suite, loaded_once
 from ..scoring.uncertainty import paired_difference, percentiles, raw_resamples
+from .attention import ClassAttention
 from .perturbations import WHOLE, Perturbation, Window, area_under, facts, name_of
 
 SUITE = "probes"
@@ -39,10 +41,16 @@ SUITE = "probes"
 
 @dataclass(frozen=True)
 class OnScreen:
-    """One level, as a `Model` applies it to image files: to the picture, not to the grey around it."""
+    """One level, as a `Model` applies it to image files: to the picture, not to the grey around it.
+
+    Parameters
+    ----------
+    attention : of a level that hides by it, asked of each image as it is placed
+    """
 
     level: Perturbation
     preprocessing: Preprocessing
+    attention: ClassAttention | None = None
 
     @property
     def facts(self) -> Mapping[str, Any]:
@@ -53,7 +61,10 @@ class OnScreen:
         """Pixels of shape (3, height, width), uint8, perturbed; an image is known by the hash of its file."""
         frame = picture_in(path)
         window = WHOLE if frame is None else window_of(frame, self.preprocessing)
-        return self.level(pixels, file_sha256(path), window)
+        if self.attention is None:
+            return self.level(pixels, file_sha256(path), window)
+        where = self.attention.on(self.level.grid, window)(unit_range(pixels)[None])[0]
+        return self.level(pixels, file_sha256(path), window, where)
 
 
 def window_of(frame: Frame, preprocessing: Preprocessing) -> Window:
@@ -86,7 +97,11 @@ def _along(start: int, stop: int, extent: int, resized: int, kept: int) -> slice
 
 
 def score_levels(
-    model: Model, suite: Suite, levels: Sequence[Perturbation], options: ScoreOptions
+    model: Model,
+    suite: Suite,
+    levels: Sequence[Perturbation],
+    options: ScoreOptions,
+    attention: ClassAttention | None = None,
 ) -> list[list[Record]]:
     """Score a model on a suite at each level; what has a record is not scored again.
 
@@ -94,6 +109,7 @@ def score_levels(
     ----------
     model : intact
     levels : of one kind, the intact one first
+    attention : for levels that hide by it
 
     Returns
     -------
@@ -103,7 +119,7 @@ def score_levels(
     found = []
     for number, level in enumerate(levels, 1):
         options.watcher.stage(f"level {number} of {len(levels)}: {level.axis} {level.level:g}")
-        perturbed, own, where = at_level(model, suite, level, levels, options)
+        perturbed, own, where = at_level(model, suite, level, levels, options, attention)
         try:
             found.append(score_suite(perturbed, own, where))
         except UserError as error:  # of a benchmark alone; among others it is a record
@@ -114,12 +130,17 @@ def score_levels(
 
 
 def at_level(
-    model: Model, suite: Suite, level: Perturbation, levels: Sequence[Perturbation], options: ScoreOptions
+    model: Model,
+    suite: Suite,
+    level: Perturbation,
+    levels: Sequence[Perturbation],
+    options: ScoreOptions,
+    attention: ClassAttention | None = None,
 ) -> tuple[Model, Suite, ScoreOptions]:
     """What is scored at a level, and where its records go; of the intact level what `evaluate` would score."""
     if level.intact:
         return model, suite, options
-    perturbed = replace(model, perturbation=OnScreen(level, model.card.preprocessing))
+    perturbed = replace(model, perturbation=OnScreen(level, model.card.preprocessing, attention))
     own = replace(suite, name=f"{suite.name}.{name_of(levels)}.{level.level:g}")
     return perturbed, own, replace(options, results=options.results / LEVELS)
 

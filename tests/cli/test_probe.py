@@ -48,6 +48,20 @@ def test_the_views_that_checkpoints_were_trained_with(typed, kind, n):
     assert code == 0 and len(json.loads(out)["records"][0]["measured"]["settings"]["curve"]) == n
 
 
+def test_salient_cells_of_labelled_images_and_of_brain_scores(typed, tmp_path):
+    asked = ["occlusion", "--model", "timm:test_vit", "--weights", "untrained", "--saliency", "non-salient", "--json"]
+    code, out, _ = typed(*asked, "--images", "val.npz", "--grid", "10", "--levels", "0.3")
+    (record,) = json.loads(out)["records"]
+    level = record["measured"]["settings"]["levels"][1]
+    assert code == 0 and level["source"].endswith("untrained-class") and len(level["source_fingerprint"]) == 64
+    assert record["measured"]["settings"]["axis"] == "mass dropped"
+    neural = [*TRUTH[2:], "--layers", "V1=blocks.0", "--levels", "0.3"]
+    code, out, _ = typed(*asked, *neural)
+    (record,) = json.loads(out)["records"]
+    intact, dropped = record["measured"]["settings"]["curve"]
+    assert code == 0 and "non-salient" in record["benchmark"] and intact["score"] != dropped["score"]
+
+
 def test_lesions_before_each_module(typed):
     asked = ["lesion", *MODEL, "--images", "val.npz", "--before", "layer2", "--before", "layer4", "--levels", "0.5"]
     code, out, err = typed(*asked, "--json")
@@ -97,6 +111,12 @@ def test_shape_bias_of_decisions(typed, tmp_path):
         (["rotation", *MODEL, "--images", "val.npz", "--levels", "45"], 1, "0, 90, 180 or 270 degrees, not 45"),
         (["occlusion", *TRUTH, "--benchmark", "demo.V1-pls"], 1, "give one of --suite, --benchmark"),
         (["shuffle", "--model", "timm:resnet999", "--images", "val.npz"], 1, "timm knows no model"),
+        (
+            ["occlusion", *MODEL, "--images", "val.npz", "--grid", "8", "--saliency", "salient"],
+            1,
+            "no class token whose",
+        ),
+        (["occlusion", *MODEL, "--images", "val.npz", "--grid", "8", "--attention", "class"], 1, "need --saliency"),
         (["lesion", *MODEL, "--images", "val.npz", "--before", "layer9"], 1, "unknown layer 'layer9'"),
         (["lesion", *MODEL, "--images", "val.npz", "--levels", "25"], 1, "0.5 for one half"),
         (["shape-bias"], 2, "give --model and --images, or --decisions"),
