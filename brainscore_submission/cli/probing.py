@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ..probes.perturbations import Grid, Perturbation
     from ..scoring.records import Record
     from ..scoring.score import ScoreOptions
+    from ..scoring.suites import Suite
 
 SUITE = "probes"
 
@@ -215,7 +216,7 @@ def on_scores(
     suite = readable(suite, model)
     levels, source = _with_source(terminal, levels, model, saliency_model, attention)
     options = with_room(ScoreOptions(results=results, rerun=rerun), asked, model)
-    stated = _cost(model, suite, levels, options)
+    stated = _cost(model, suite, levels, options, source)
     terminal.console.print(stated["said"], highlight=False, soft_wrap=True)
     if dry_run:
         write_plan(terminal, {name: value for name, value in stated.items() if name != "said"}, as_json)
@@ -231,7 +232,9 @@ def on_scores(
         raise typer.Exit(1)
 
 
-def _cost(model: Any, suite: Any, levels: Sequence[Perturbation], options: ScoreOptions) -> dict[str, Any]:
+def _cost(
+    model: Model, suite: Suite, levels: Sequence[Perturbation], options: ScoreOptions, source: ClassAttention | None
+) -> dict[str, Any]:
     """What the levels without records take: each the same, so one is planned."""
     from ..probes.scores import at_level
     from ..scoring.plan import plan_scoring
@@ -239,7 +242,7 @@ def _cost(model: Any, suite: Any, levels: Sequence[Perturbation], options: Score
 
     todo = []
     for level in levels:
-        changed, own, where = at_level(model, suite, level, levels, options)
+        changed, own, where = at_level(model, suite, level, levels, options, source)
         if len(kept_records(changed, own, where)) < len(own.leaves):
             todo.append((changed, own, where))
     if not todo:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import threading
 from collections.abc import Callable, Iterator
@@ -38,7 +39,8 @@ class ClassAttention:
     """
 
     def __init__(self, model: Model, source: str | None = None):
-        self.network = model.network.to(model.device).eval()
+        # A copy: the network itself may be at work in another thread while this one reads from it.
+        self.network = copy.deepcopy(model.network).to(model.device).eval()
         self.preprocessing = model.card.preprocessing
         self.device = model.device
         known = sources_of(self.network)
