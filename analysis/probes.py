@@ -50,7 +50,8 @@ def main(
         paths = []
         for benchmark, mine in records.groupby("benchmark", sort=True):
             draw = biases if mine["metric"].iloc[0] == SHAPE_BIAS else curves
-            paths += figures.save(draw(mine), output, f"probe-{benchmark}", "-o", words_of(kinds))
+            if draw is biases or all("curve" in settings for settings in mine["settings"]):  # else it is one number
+                paths += figures.save(draw(mine), output, f"probe-{benchmark}", "-o", words_of(kinds))
         if as_json:
             rows = [
                 {name: row[name] for name in ("model", "benchmark", "value", "interval", "n")} for row in _rows(records)
@@ -63,7 +64,7 @@ def main(
             {
                 "measure": row["benchmark"],
                 "model": row["model"],
-                "area or bias": number(row["value"]),
+                "value": number(row["value"]),
                 "95 % interval": interval(row["interval"]),
             }
             for row in _rows(records)

@@ -22,7 +22,7 @@ from .attacking import (
     WeightsOption,
 )
 from .front_end import front_end, typed_command
-from .probing import grid_of, lesions, numbers_of, on_accuracy, on_scores, require_one_subject, with_intact
+from .probing import grid_of, lesions, numbers_of, on_accuracy, on_scores, require_one_subject, segment, with_intact
 from .shape_bias import bias_of_model, show_bias
 
 PROBE_HELP = """
@@ -245,6 +245,41 @@ def lesion(
         lesions(
             terminal, asked, images, before, numbers_of(levels), seed, sample, results, rerun, dry_run, as_json
         )  # fmt: skip
+
+
+@probe_app.command()
+def segmentation(
+    model: ModelOption,
+    images: Annotated[Path, typer.Option(help="Folder of images.")],
+    masks: Annotated[Path, typer.Option(help="Folder of PNG masks of the same names: 0 background, 255 void.")],
+    attention: Annotated[
+        str | None, typer.Option(help="class; of a CrossViT cross-0 (default) or cross-1, its two class tokens.")
+    ] = None,
+    mass: Annotated[float, typer.Option(min=0, max=1, help="Share of the attention that patches have to hold.")] = 0.9,
+    name: NameOption = None,
+    weights: WeightsOption = None,
+    preprocessing: PreprocessingOption = None,
+    device: DeviceOption = "auto",
+    batch_size: BatchOption = None,
+    results: ResultsOption = Path("results"),
+    rerun: RerunOption = "missing",
+    as_json: JsonOption = False,
+) -> None:
+    """Whether the class token's attention lies on objects: Jaccard index with exact masks, best head of each object.
+
+    Numbers of a mask are objects; 0 is background, 255 void, which counts nowhere. Images without objects are counted.
+
+    Examples:
+
+      brainscore-submission probe segmentation --model timm:deit_small_patch16_224 --images voc/JPEGImages
+      --masks voc/SegmentationClass
+    """
+    with front_end() as terminal:
+        asked = Asked(
+            model=model, name=name, weights=weights, preprocessing=preprocessing, device=device,
+            batch_size=batch_size, command=typed_command(),
+        )  # fmt: skip
+        segment(terminal, asked, images, masks, attention, mass, results, rerun, as_json)
 
 
 @probe_app.command("shape-bias")

@@ -153,6 +153,36 @@ def lesions(
     show(terminal, records, results, as_json, {"images": images.name, "notes": list(images.notes)})
 
 
+def segment(
+    terminal: Terminal,
+    asked: Asked,
+    where: Path,
+    masks: Path,
+    source: str | None,
+    mass: float,
+    results: Path,
+    rerun: str,
+    as_json: bool,
+) -> None:
+    """Open model, images and masks, measure the Jaccard index and show it."""
+    from ..probes.attention import ClassAttention
+    from ..probes.segmentation import masked_images, measure_segmentation
+    from ..robustness.recording import RecordBook
+
+    for folder, option in ((where, "--images"), (masks, "--masks")):
+        if not folder.is_dir():  # before any weights are fetched
+            raise UserError(f"{option}: there is no folder {folder}.")
+    model = open_asked(terminal, asked)
+    attention = ClassAttention(model, source)
+    images, mask_of = masked_images(where, masks, model.card.preprocessing)
+    terminal.warn(images.notes)
+    book = RecordBook(model, images, results, rerun, asked.command, suite=SUITE)
+    with progress_bar(terminal) as advance:
+        say = partial(advance, "images")
+        found = measure_segmentation(book, attention, mask_of, {"source": attention.source}, mass, say)
+    show(terminal, [found.record], results, as_json, {"images": images.name, "notes": list(images.notes)})
+
+
 def _with_source(
     terminal: Terminal,
     levels: Sequence[Perturbation],
@@ -260,7 +290,7 @@ def _cost(
 
 
 def show(terminal: Terminal, records: Sequence[Record], results: Path, as_json: bool, facts: Mapping[str, Any]) -> None:
-    """The curves as a table, a column for each level, or as one JSON object."""
+    """The curves as a table, a row for each level, or as one JSON object."""
     from ..scoring.records import marks_of
 
     if as_json:
@@ -271,26 +301,16 @@ def show(terminal: Terminal, records: Sequence[Record], results: Path, as_json: 
         return
     if not records:
         return
-    curve = next((record.measured.settings["curve"] for record in records if record.measured), [])
     title = " · ".join([records[0].model, *marks_of(records)])
     table = Table(title=Text(title), box=SIMPLE_HEAD, title_justify="left")
-    table.add_column("measure", overflow="fold")
-    for point in curve:
-        table.add_column(f"{point['level']:g}", justify="right")
-    table.add_column("area", justify="right")
-    table.add_column("95 % interval", justify="right")
+    for heading in ("measure", "level", "value", "95 % interval", "of intact"):
+        table.add_column(heading, justify="left" if heading == "measure" else "right", overflow="fold")
     for record in records:
-        if record.measured is None:
-            table.add_row(Text(f"{record.benchmark}: {record.reason}"))
-            continue
-        one = record.measured
-        values = [point.get("value", point.get("score")) for point in one.settings["curve"]]
-        ends = "" if one.interval is None else f"{one.interval[0]:.3f} to {one.interval[1]:.3f}"
-        cells = ["–" if value is None else f"{value:.3f}" for value in values]
-        table.add_row(Text(f"{record.benchmark} by {one.settings['axis']}"), *cells, f"{one.value:.3f}", ends)
+        _add_rows(table, record)
     console = Console(file=terminal.out)
     console.print(table)
     if any(rho is not None for rho in facts.get("rho_hierarchy", ())):
+        curve = next(record.measured.settings["curve"] for record in records if record.measured)
         rhos = ", ".join(
             f"{point['level']:g}: {'–' if rho is None else f'{rho:+.2f}'}"
             for point, rho in zip(curve, facts["rho_hierarchy"], strict=True)
@@ -300,6 +320,30 @@ def show(terminal: Terminal, records: Sequence[Record], results: Path, as_json: 
         for note in record.notes:
             console.print(f"{record.benchmark}: {note}", soft_wrap=True, highlight=False, markup=False)
     console.print(f"records: {records[0].path(results).parent}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _add_rows(table: Table, record: Record) -> None:
+    """A row for each level of a curve, and one for the number of the record."""
+    if record.measured is None:
+        table.add_row(Text(f"{record.benchmark}: {record.reason}"))
+        return
+    one, name = record.measured, record.benchmark
+    curve = one.settings.get("curve", ())
+    for point in curve:
+        value = point["score"] if "score" in point else point["value"]
+        relative = _number(point.get("relative"))
+        table.add_row(Text(name), f"{point['level']:g}", _number(value), _ends(point["interval"]), relative)
+        name = f"by {one.settings['axis']}" if name == record.benchmark else ""
+    what = "area" if curve else one.metric
+    table.add_row(Text(name), what, _number(one.value), _ends(one.interval), "", end_section=True)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _ends(interval: Sequence[float] | None) -> str:
+    return "" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
 
 
 def write_plan(terminal: Terminal, stated: Mapping[str, Any], as_json: bool) -> None:

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from brainscore_submission.cli import app, run
 
@@ -33,7 +34,7 @@ def typed(tmp_path, monkeypatch, capsys, demo_cache):
 def test_occlusion_of_labelled_images_as_a_table_and_as_json(typed):
     asked = ["occlusion", *MODEL, "--images", "val.npz", "--grid", "8", "--levels", "0.5,0.9"]
     code, out, err = typed(*asked)
-    assert code == 0 and "UNTRAINED" in out and "val.occlusion.random.8x8 by share hidden" in " ".join(out.split())
+    assert code == 0 and "UNTRAINED" in out and "val.occlusion.random.8x8" in out and "by share hidden" in out
     assert "3 levels x 5 images: 15 passes, about" in err
     code, out, _ = typed(*asked, "--json")
     facts = json.loads(out)
@@ -62,6 +63,22 @@ def test_salient_cells_of_labelled_images_and_of_brain_scores(typed, tmp_path):
     assert code == 0 and "non-salient" in record["benchmark"] and intact["score"] != dropped["score"]
 
 
+def test_segmentation(typed, tmp_path):
+    for folder, mode in (("images", "RGB"), ("masks", "L")):
+        (tmp_path / folder).mkdir()
+        for number in range(3):
+            Image.new(mode, (40, 40), number).save(tmp_path / folder / f"{number}.png")
+    asked = ["segmentation", "--model", "timm:test_vit", "--weights", "untrained", "--images", "images"]
+    code, out, _ = typed(*asked, "--masks", "masks", "--mass", "1", "--json")
+    (record,) = json.loads(out)["records"]
+    assert code == 0 and record["measured"]["value"] == 1 and record["measured"]["n"] == 2
+    assert record["measured"]["settings"]["n_without_objects"] == 1
+    code, out, _ = typed(*asked, "--masks", "masks", "--mass", "1")
+    assert code == 0 and "images.segmentation.class" in out and "jaccard" in out
+    code, _, err = typed(*asked, "--masks", "none")
+    assert code == 1 and "--masks: there is no folder none" in err
+
+
 def test_lesions_before_each_module(typed):
     asked = ["lesion", *MODEL, "--images", "val.npz", "--before", "layer2", "--before", "layer4", "--levels", "0.5"]
     code, out, err = typed(*asked, "--json")
@@ -77,7 +94,7 @@ def test_shuffles_of_brain_scores(typed, tmp_path):
     assert code == 0 and (plan["levels"], plan["passes"]) == (2, 200) and not (tmp_path / "results").exists()
     code, out, err = typed(*asked)
     assert code == 0 and "2 of 2 levels to record, 100 images each: 200 passes" in err
-    assert "SIMULATED" in out and "demo.V1-pls.shuffle by pieces" in " ".join(out.split())
+    assert "SIMULATED" in out and "demo.V1-pls.shuffle" in out and "by pieces" in out
     code, out, err = typed(*asked, "--json")
     assert code == 0 and "all 2 levels are recorded" in err
     assert json.loads(out)["rho_hierarchy"] == [None, None]
