@@ -234,6 +234,10 @@ def _footnotes(estimates, published):
     over = "; ".join(sorted({one.over for one in estimates}))
     lines = sorted(undefined)
     lines.append(f"Intervals: 95 % of resamples ({over}). p: exact, all orders of the scores equally likely.")
+    lines.append(
+        "In simulations the interval held the true ρ in 99.5, 96 and 82.5 % where neighbouring areas are 2, 1 and .5 "
+        "standard errors apart: of near ties it promises more than it holds."
+    )
     if len(estimates[0].scores) == 4:
         lines.append("With four areas the smallest two-sided p is 2/24 = .083: no rho is significant at .05.")
     if published:

@@ -24,7 +24,7 @@ from scipy.stats import rankdata
 from brainscore_submission.cli.front_end import front_end, run
 from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
 from brainscore_submission.plugin.errors import UserError
-from brainscore_submission.robustness.grid import gaps_of, read_summary
+from brainscore_submission.robustness.summary import gaps_of, read_summary
 from brainscore_submission.scoring.records import read_folder
 
 from . import figures

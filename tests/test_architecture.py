@@ -26,7 +26,7 @@ WITHOUT_BRAINSCORE = {
     "attacks": ...,
     "robustness": (  # all but `recording`, which writes records
         "accuracy", "alignment", "blocks", "classifiers", "clickme", "cost", "effectiveness", "grid",
-        "perceived", "semantics", "smallest", "targeted", "tfrecord", "tolerance",
+        "perceived", "semantics", "smallest", "summary", "targeted", "tfrecord", "tolerance",
     ),
     "probes": ("accuracy", "attention", "lesion", "perturbations", "segmentation", "shape_bias"),
     "training": ...,
@@ -141,3 +141,38 @@ def test_importing_does_nothing_visible(tmp_path):
     code = "import brainscore_submission, brainscore_submission.cli, brainscore_submission.plugin"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout == done.stderr == ""
+
+
+# Files that are written elsewhere than through `plugin.files`, each with the reason why half a file does no harm.
+WRITES_ITSELF = {
+    "brainscore_submission/plugin/files.py": "the one place",
+    "brainscore_submission/plugin/fetching.py": "a download that goes on where it was",
+    "brainscore_submission/plugin/test.py": "a picture in a folder of the test",
+    "brainscore_submission/demo/stimuli.py": "a draft, which gets its name when it is whole",
+    "brainscore_submission/checking/archive.py": "a sandbox that is thrown away",
+    "brainscore_submission/checking/judge.py": "a sandbox that is thrown away",
+    "brainscore_submission/checking/running.py": "a sandbox that is thrown away",
+    "brainscore_submission/checking/sandbox.py": "a sandbox that is thrown away",
+    "brainscore_submission/checking/worker.py": "a sandbox that is thrown away",
+}
+
+
+def test_files_are_written_whole_or_not_at_all():
+    def writes(call):
+        function = call.func
+        if isinstance(function, ast.Attribute) and function.attr in ("write_text", "write_bytes"):
+            return True
+        name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", None)
+        modes = [one.value for one in (*call.args, *(k.value for k in call.keywords)) if isinstance(one, ast.Constant)]
+        opens = name == "open" and any(mode in ("w", "wb", "a", "ab", "x", "xb", "w+", "w+b") for mode in modes)
+        unfinished = isinstance(function, ast.Attribute) and getattr(function.value, "id", None) == "unfinished"
+        return opens and not unfinished  # `unfinished` is what `whole_file` gives
+
+    found = {
+        short(path)
+        for path in files()
+        if short(path).startswith(("brainscore_submission/", "analysis/"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and writes(node)
+    }
+    assert found <= set(WRITES_ITSELF), found - set(WRITES_ITSELF)

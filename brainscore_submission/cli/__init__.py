@@ -10,6 +10,7 @@ import typer
 
 from .attack import attack_app
 from .benchmarks import BENCHMARKS_HELP, benchmarks
+from .cache import CACHE_HELP, cache
 from .evaluate import EVALUATE_HELP, evaluate, list_all
 from .front_end import run
 from .packaging import check, package, weights
@@ -41,6 +42,7 @@ app.command(help=BENCHMARKS_HELP)(benchmarks)
 app.command(help=SEARCH_HELP)(search_command())
 app.command(help=PREDICT_HELP)(predict)
 app.command("models")(list_all)
+app.command(help=CACHE_HELP)(cache)
 for _command in (package, check, weights):
     app.command()(_command)
 app.add_typer(recordings_app, name="recordings")

@@ -84,7 +84,8 @@ def effectiveness(
     with front_end() as terminal:
         from ..attacks.threats import parse_threat
         from ..robustness.blocks import forget
-        from ..robustness.grid import gaps_of, grid_rows, summary_csv
+        from ..robustness.grid import grid_rows
+        from ..robustness.summary import gaps_of, summary_csv
 
         within, listed = parse_threat(threat), model_entries(models, also={"epoch": int})
         numbers, starts = whole_numbers(steps, "--steps", 1), whole_numbers(seeds, "--seeds", 0)

@@ -89,8 +89,13 @@ def score_one(asked: Asked, suite: Suite, options: ScoreOptions) -> Scored:
 
     searches = asked.layers == SEARCH
     opened = replace(asked, layers=None) if searches else asked
-    options.watcher.stage("opening the model (bytes of its weights, if they are fetched)")
-    model = opened.open_model(() if searches else tuple(suite.areas), options.watcher.recorded)
+    watcher = options.watcher
+
+    def fetched(done: int, total: int | None) -> None:
+        watcher.stage("weights, bytes")
+        watcher.recorded(done, total)
+
+    model = opened.open_model(() if searches else tuple(suite.areas), fetched)
     options = with_room(options, opened, model)
     if searches:
         model = _with_searched_layers(model, suite, opened, options)

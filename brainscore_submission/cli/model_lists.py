@@ -13,7 +13,6 @@ Files are found from the folder of the TOML file. What an entry leaves away is t
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from typing import Any
 
 from ..asked import Asked
 from ..plugin.errors import UserError, suggest
+from ..plugin.files import read_toml
 
 KEYS = ("model", "name", "weights", "layers", "layer_map", "preprocessing")
 FILES = (".pt", ".pth", ".tar", ".bin", ".ckpt", ".safetensors", ".py", ".toml", ".json")
@@ -68,12 +68,7 @@ def model_entries(path: Path, also: Mapping[str, type] | None = None) -> list[di
     UserError
         The file cannot be used.
     """
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a TOML file: {error}.") from error
+    content = read_toml(path, "list of models")
     models = content.pop("models", [])
     if content or not isinstance(models, list) or not models:
         found = f"found {', '.join(content)}" if content else "found none"

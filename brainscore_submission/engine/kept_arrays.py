@@ -48,7 +48,11 @@ def load(path: str | Path, meta: Mapping) -> dict[str, np.ndarray] | None:
     content is not what was written
     """
     path = Path(path)
-    if not path.exists():
+    if not path.is_file():
+        return None
+    status = path.stat()
+    if status.st_blocks * 512 < status.st_size // 100:  # a hole of a file, which may announce any size
+        logger.warning("%s is damaged (it holds next to nothing): computing it again", path)
         return None
     data = path.read_bytes()
     content, digest = memoryview(data)[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]

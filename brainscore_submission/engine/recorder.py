@@ -136,8 +136,17 @@ class Recorder:
             shown = {stimulus.sha256: stimulus.path for request in requests for stimulus in request.stimuli}
             images = self.inputs([path for sha, path in shown.items() if sha not in CONSTANT][:2])
             first = not self._firings
-            with PRECISIONS[self.precision](torch.device(self.device).type):
-                self._firings |= probe(self.network, images[:1], sorted(layers))
+            try:
+                with PRECISIONS[self.precision](torch.device(self.device).type):
+                    self._firings |= probe(self.network, images[:1], sorted(layers))
+            except (RuntimeError, AssertionError, ValueError) as error:
+                if isinstance(error, UserError | torch.OutOfMemoryError):
+                    raise
+                size, said = (
+                    " x ".join(map(str, images.shape[-2:])),
+                    (str(error) or type(error).__name__).splitlines()[0],
+                )
+                raise UserError(f"the network does not take an image of {size} pixels: {said[:200]}") from error
             if first:
                 self._see_whether_steady(images)
         return self._firings

@@ -160,7 +160,8 @@ def _names(network: nn.Module) -> dict[nn.Module, list[str]]:
     """Each module with all its names; the network itself goes by "logits"."""
     names: dict[nn.Module, list[str]] = {}
     for name, module in network.named_modules(remove_duplicate=False):
-        names.setdefault(module, []).append(name or LOGITS)
+        if name != LOGITS:  # Brain-Score's word for the class output: a module of that name cannot be asked for
+            names.setdefault(module, []).append(name or LOGITS)
     return names
 
 

@@ -87,7 +87,9 @@ class Collection:
             area=area,
             layers=tuple(layers),
             signed=average([np.array([s.signed_score for s in column]) for column in scores]),
-            r=tuple(_stacked(column) for column in scores),
+            r=tuple(_stacked([score.r for score in column]) for column in scores),
+            halves=tuple(_stacked([score.halves for score in column]) for column in scores),
+            resamples=tuple(_stacked([score.resamples for score in column]) for column in scores),
             to_score=tuple(_to_score(column[0]) for column in scores),
             average=average,
             # As if the benchmarks' errors were independent.
@@ -108,8 +110,8 @@ class Collection:
         return lambda values: self._suite.average(dict(zip(benchmarks, values, strict=True)))[area]
 
 
-def _stacked(scores: Sequence[LayerScore]) -> np.ndarray | None:
-    return None if any(score.r is None for score in scores) else np.stack([score.r for score in scores])
+def _stacked(arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    return None if any(array is None for array in arrays) else np.stack(arrays)
 
 
 def _to_score(score: LayerScore) -> Callable[[np.ndarray], np.ndarray]:

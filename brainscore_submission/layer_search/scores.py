@@ -32,10 +32,13 @@ from ..scoring.records import Predictivity, Record, set_aside_older
 from ..scoring.score import asked_by, describe_record
 from ..scoring.sidecar import RecordError
 from ..scoring.suites import Suite
+from ..scoring.uncertainty import raw_resamples
+from .halves import halves_of
 
 logger = logging.getLogger(__name__)
 
 N_RESAMPLES = 200
+ARRAYS = ("r", "halves", "resamples")
 EXACT = "gram"
 
 
@@ -50,6 +53,7 @@ class LayerScore:
     kinds, shape : of the layer
     exact : False for a score from a sketch
     r : for each split and neuroid, neuroids in the order of their ids; None where the benchmark has none
+    halves, resamples : of its held-out predictions, see `halves_of` and `raw_resamples`; None where there are none
     """
 
     record: Record
@@ -58,6 +62,8 @@ class LayerScore:
     shape: tuple[int, ...]
     exact: bool
     r: np.ndarray | None = dataclasses.field(default=None, compare=False)
+    halves: np.ndarray | None = dataclasses.field(default=None, compare=False)
+    resamples: np.ndarray | None = dataclasses.field(default=None, compare=False)
 
     @property
     def layer(self) -> str:
@@ -86,7 +92,7 @@ class LayerScore:
             "kinds": self.kinds,
             "shape": self.shape,
             "exact": self.exact,
-            "r": None if self.r is None else self.r.tolist(),
+            **{name: None if (one := getattr(self, name)) is None else one.tolist() for name in ARRAYS},
         }
         set_aside_older(path)
         # `r` may hold NaN, of a neuroid whose responses are constant in a test set: Python's JSON reads it back.
@@ -98,9 +104,9 @@ class LayerScore:
         try:
             fields = json.loads(path.read_text())
             record = Record.from_fields(fields["record"])
-            r = None if fields["r"] is None else np.array(fields["r"], dtype=float)
+            arrays = {name: None if fields[name] is None else np.array(fields[name], dtype=float) for name in ARRAYS}
             kinds, shape = tuple(fields["kinds"]), tuple(fields["shape"])
-            return cls(record, fields["depth"], kinds, shape, fields["exact"], r)
+            return cls(record, fields["depth"], kinds, shape, fields["exact"], **arrays)
         except (ValueError, KeyError, TypeError, RecordError) as error:
             logger.warning("scored again: %s: %s", path, error)
             return None
@@ -232,8 +238,12 @@ class LayerScorer:
         record, sidecar = score_job(
             job, model.commit(activations), envelope, candidate.n_features, cache=self._cache, n_resamples=N_RESAMPLES
         )
-        r = None if sidecar is None else sidecar.r
-        return LayerScore(record, candidate.depth, candidate.kinds, candidate.shape, sketch is None, r)
+        arrays: dict[str, np.ndarray | None] = {}
+        if sidecar is not None:
+            arrays = {"r": sidecar.r, "halves": halves_of(sidecar)}
+            if sidecar.has_stimuli:
+                arrays["resamples"] = raw_resamples(sidecar, n_resamples=N_RESAMPLES)
+        return LayerScore(record, candidate.depth, candidate.kinds, candidate.shape, sketch is None, **arrays)
 
 
 def _refuse(requests: Sequence[Request]) -> Recording:

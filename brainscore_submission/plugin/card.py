@@ -7,13 +7,13 @@ Data only. Building the network and fetching its weights is in ``checkpoint.py``
 import hashlib
 import json
 import re
-import tomllib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from .errors import UserError, suggest
+from .files import read_toml
 
 CARDS = Path(__file__).parent / "cards"
 
@@ -162,13 +162,7 @@ def load_card(path: str | Path) -> Card:
         file, table and key of the first mistake, and what is allowed there
     """
     path = Path(path)
-    try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read card {path}: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path.name}: not a TOML file: {error}.") from error
-    return _card(entries, path.name)
+    return _card(read_toml(path, "card"), path.name)
 
 
 def all_cards(folder: str | Path = CARDS) -> list[Card]:

@@ -10,6 +10,7 @@ import json
 import pickle
 import re
 import struct
+import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -64,6 +65,7 @@ OTHER_FILES = {
     b"\x1f\x8b": "compressed: unpack it first (gunzip, or tar -xzf)",
 }
 
+MOST_INFLATED = 50  # times a file's size; torch itself compresses nothing
 # A pickle is a program, and a damaged one can raise anything a program does.
 DAMAGE = (RuntimeError, EOFError, LookupError, ValueError, AttributeError, TypeError, AssertionError, struct.error)
 # What reading a damaged archive raises.
@@ -214,6 +216,8 @@ def _check_zip(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             records = archive.infolist()
             _demand_torch_archive(path, archive.namelist())
+            if sum(record.file_size for record in records) > MOST_INFLATED * path.stat().st_size:
+                raise UserError(f"{path} is damaged: it announces far more bytes than it holds. Fetch it again.")
             damaged = [record.filename for record in records if not _is_sound(archive, record)]
     except ZIP_DAMAGE as error:
         raise UserError(f"{path} is damaged: its table of contents cannot be read. Fetch it again.") from error
@@ -248,7 +252,8 @@ def _is_sound(archive: zipfile.ZipFile, record: zipfile.ZipInfo) -> bool:
 
 def _read_torch(path: Path) -> Any:
     try:
-        with torch.serialization.safe_globals(HARMLESS):
+        # torch warns of protocols that it has not been tried with: what comes of them is checked.
+        with torch.serialization.safe_globals(HARMLESS), warnings.catch_warnings(action="ignore"):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         code = re.search(r"GLOBAL ([\w.]+)", str(error))
@@ -263,6 +268,10 @@ def _read_torch(path: Path) -> Any:
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    with path.open("rb") as file:
+        n_header = int.from_bytes(file.read(8), "little")
+    if not 0 < n_header <= path.stat().st_size - 8:
+        raise UserError(f"{path} is damaged or cut short (its header does not fit into it). Fetch it again.")
     try:
         return load_safetensors(path)
     except (SafetensorError, json.JSONDecodeError) as error:

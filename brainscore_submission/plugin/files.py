@@ -3,13 +3,24 @@
 import contextlib
 import errno
 import hashlib
+import json
 import os
+import re
+import socket
+import stat
 import tempfile
+import tomllib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from .errors import UserError
+
+MOST_TEXT = 10_000_000  # bytes of a card, a map, a list
+# In the name of a file that is being written, so that what a kill has left can be told from what another writes.
+THIS_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:6]
+_UNFINISHED = re.compile(r"\..*\.([0-9a-f]{6})\.(\d+)\.[0-9a-f]{8}\.part")
 
 
 @contextlib.contextmanager
@@ -66,14 +77,44 @@ def whole_file(path: str | Path, option: str = "-o") -> Iterator[Path]:
     """
     path = Path(path)
     require_writable(path, option)
-    # With the process in its name, so that what a kill leaves behind can be told from what is being written.
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part")
+    unfinished = path.with_name(f".{path.name}.{THIS_HOST}.{os.getpid()}.{uuid.uuid4().hex[:8]}.part")
     with writing_to(path, option):
         try:
             yield unfinished
             unfinished.replace(path)
         finally:
             unfinished.unlink(missing_ok=True)
+
+
+def sweep(folder: str | Path) -> list[Path]:
+    """Remove what writers of this machine left unfinished when they were killed; those that run keep theirs.
+
+    Parameters
+    ----------
+    folder : and all below it
+
+    Returns
+    -------
+    list of Path, what was removed
+    """
+    removed = []
+    for path in Path(folder).rglob(".*.part"):
+        found = _UNFINISHED.fullmatch(path.name)
+        if found and found[1] == THIS_HOST and not _runs(int(found[2])):
+            with contextlib.suppress(OSError):  # somebody else was faster, or may
+                path.unlink()
+                removed.append(path)
+    return removed
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True
 
 
 def write_whole(path: str | Path, data: bytes, option: str = "-o") -> Path:
@@ -91,6 +132,52 @@ def write_whole(path: str | Path, data: bytes, option: str = "-o") -> Path:
         file.flush()
         os.fsync(file.fileno())
     return path
+
+
+def read_document(path: str | Path, what: str, most: int = MOST_TEXT) -> str:
+    """The text of a small file; a folder, a pipe, a device and endless files are refused before they are read.
+
+    Parameters
+    ----------
+    what : it should be, for the message: "card"
+    most : bytes
+
+    Raises
+    ------
+    UserError
+    """
+    path = Path(path)
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError(f"cannot read {what} {path}: it is {'a folder' if path.is_dir() else 'no file'}.")
+        if status.st_size > most:
+            raise UserError(f"cannot read {what} {path}: it holds more than {most // 10**6} MB.")
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"cannot read {what} {path}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path.name}: broken, not text in UTF-8: {error.reason} at byte {error.start}.") from error
+
+
+def read_toml(path: str | Path, what: str) -> dict[str, Any]:
+    """The content of a small TOML file; see `read_document`."""
+    return _parsed(tomllib.loads, path, what, "TOML")
+
+
+def read_json(path: str | Path, what: str) -> Any:
+    """The content of a small JSON file; see `read_document`."""
+    return _parsed(json.loads, path, what, "JSON")
+
+
+def _parsed(parse: Callable[[str], Any], path: str | Path, what: str, language: str) -> Any:
+    try:
+        return parse(read_document(path, what))
+    except RecursionError as error:
+        raise UserError(f"{path}: not a {language} file: it is nested too deep.") from error
+    except ValueError as error:  # of its grammar, and numbers of thousands of digits
+        said = str(error).encode("unicode_escape").decode("ascii")[:200]
+        raise UserError(f"{path}: not a {language} file: {said}.") from error
 
 
 def hash_file(path: str | Path) -> tuple[str, str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from .areas import AREAS
 from .errors import UserError
+from .files import read_json
 
 
 def read_layer_map(path: str | Path) -> dict[str, str]:
@@ -19,13 +19,7 @@ def read_layer_map(path: str | Path) -> dict[str, str]:
         If the file is no JSON object, or does not commit exactly the four areas to one layer each.
     """
     path = Path(path)
-    try:
-        layer_map = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"cannot read layer map {path}: {error.strerror}.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path.name}: not a JSON file: {error}.") from error
-    return checked_layer_map(layer_map, path.name)
+    return checked_layer_map(read_json(path, "layer map"), path.name)
 
 
 def checked_layer_map(layer_map: Any, where: str) -> dict[str, str]:

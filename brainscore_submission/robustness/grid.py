@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -16,15 +14,9 @@ from ..attacks.losses import cross_entropy
 from ..attacks.pgd import pgd
 from ..attacks.threats import Threat
 from ..labelled_images.images import Batch, LabelledImages
-from ..plugin.errors import UserError
 from .blocks import Look, image_by_image
 from .classifiers import clean_logits
-from .effectiveness import effectiveness_gap
 
-COLUMNS = (
-    "model", "epoch", "seed", "attack", "attack_steps",
-    "top1", "top5", "robust_top1", "robust_top5", "loss", "adv_loss",
-)  # fmt: skip
 STEP = 1.5  # of eps / steps, as the recipe trains with
 CURVE_STEPS = (0, 1, 2, 5, 10, 50, 100, 200, 500)
 
@@ -73,7 +65,7 @@ def grid_rows(
     unfinished: Path | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[dict]:
-    """One row of the columns `COLUMNS`, model and epoch aside, for each seed and number of steps.
+    """One row of the columns `summary.COLUMNS`, model and epoch aside, for each seed and number of steps.
 
     Accuracies are in per cent, losses the mean over images in nats.
     """
@@ -94,64 +86,6 @@ def grid_rows(
             }
             losses = {name: float(seen[name].mean()) for name in ("loss", "adv_loss")}
             rows.append({"seed": seed, "attack": "pgd", "attack_steps": number} | shares | losses)
-    return rows
-
-
-def gaps_of(rows: Sequence[Mapping]) -> dict[tuple[str, str], dict[int, tuple[float, float]]]:
-    """The effectiveness of each model and epoch of a summary: steps -> (mean over seeds, standard deviation).
-
-    Parameters
-    ----------
-    rows : of the columns `COLUMNS`
-
-    Raises
-    ------
-    UserError
-        a model that lacks a number of steps for some seed; and what `effectiveness_gap` refuses
-    """
-    found = {}
-    for key in dict.fromkeys((row["model"], row["epoch"]) for row in rows):
-        mine = {
-            (int(row["seed"]), int(row["attack_steps"])): float(row["adv_loss"])
-            for row in rows
-            if (row["model"], row["epoch"]) == key
-        }
-        seeds, steps = (sorted({pair[place] for pair in mine}) for place in (0, 1))
-        if len(mine) != len(seeds) * len(steps):
-            raise UserError(f"{key[0]}: not every seed has every number of steps ({len(mine)} rows).")
-        gaps = effectiveness_gap([[mine[seed, number] for number in steps] for seed in seeds], steps)
-        spread = gaps.std(0, ddof=1) if len(seeds) > 1 else np.full(len(steps), np.nan)
-        found[key] = {
-            number: (float(mean), float(sd)) for number, mean, sd in zip(steps, gaps.mean(0), spread, strict=True)
-        }
-    return found
-
-
-def summary_csv(rows: Sequence[Mapping]) -> bytes:
-    """Rows as the CSV file of the columns `COLUMNS`."""
-    out = io.StringIO(newline="")
-    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue().encode()
-
-
-def read_summary(path: Path) -> list[dict[str, str]]:
-    """The rows of a summary.
-
-    Raises
-    ------
-    UserError
-        it cannot be read, or lacks a column
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} cannot be read ({error}).") from error
-    missing = [name for name in COLUMNS if not rows or name not in rows[0]]
-    if missing:
-        raise UserError(f"{path} is no summary of attacks: it lacks {', '.join(missing)}.")
     return rows
 
 

@@ -242,21 +242,6 @@ class NotedPLS:
             ]
         return self._metric(source, target)
 
-    def fitted_to(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """What the last call was about, for a fit to all of it.
-
-        Returns
-        -------
-        rows : (n_stimuli,), the row of each stimulus in the Gram matrix that was recorded
-        target : (n_stimuli, n_neuroids), float64; neuroids in the order of their ids
-        neuroid_id : (n_neuroids,)
-        settings : n_components, tol, max_iter
-        """
-        options = self._metric.regression._regression
-        settings = {name: getattr(options, name) for name in ("n_components", "tol", "max_iter")}
-        order = self.neuroid_order
-        return self._rows, self._target[:, order].astype(float), self._neuroid_id[order], settings
-
     def held_out(self) -> dict[str, np.ndarray]:
         """Nothing is kept."""
         return {}

@@ -22,7 +22,7 @@ from brainscore_vision.benchmark_helpers import screen
 from filelock import FileLock
 from PIL import Image
 
-from ..plugin.files import file_sha256, write_whole
+from ..plugin.files import file_sha256, write_whole, writing_to
 
 
 @contextlib.contextmanager
@@ -54,8 +54,11 @@ def _placed(
     facts = [stimuli_identifier, float(target_visual_degrees), degrees, [str(one) for one in ids], _hashes(sources)]
     content = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
     note = Path(screen.root_path) / "notes" / f"{content}.json"
-    note.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{note}.lock"), warnings.catch_warnings(action="ignore"):  # of pandas, about attributes of a table
+    with contextlib.ExitStack() as placing:
+        placing.enter_context(writing_to(screen.root_path, "BRAINSCORE_HOME"))
+        note.parent.mkdir(parents=True, exist_ok=True)
+        placing.enter_context(FileLock(f"{note}.lock"))
+        placing.enter_context(warnings.catch_warnings(action="ignore"))  # of pandas, about attributes of a table
         if (paths := _as_noted(note)) is None:
             made = place(
                 stimuli_identifier=f"{stimuli_identifier}--{content}",

@@ -22,8 +22,8 @@ from typing import Annotated, Any, Literal
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ..plugin.errors import suggest
-from ..plugin.files import write_whole
+from ..plugin.errors import UserError, suggest
+from ..plugin.files import read_document, write_whole
 from ..plugin.fingerprint import NETWORK_CODE, versions_of
 from .sidecar import RecordError, Sidecar
 
@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 2
 LEVELS = "probe_levels"  # folder of what was scored on perturbed images, read only where it is asked for itself
+MOST_BYTES = 50_000_000  # of a record
 STATUSES = ("scored", "no access", "failed")
 PACKAGES = (
     "brainscore_submission",
@@ -348,9 +349,14 @@ def _json_object(path: Path) -> dict[str, Any]:
         return dict(pairs)
 
     try:
-        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse, object_pairs_hook=once)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise RecordError(f"broken JSON, {error}") from None
+        text = read_document(path, "record", most=MOST_BYTES)
+        value = json.loads(text, parse_constant=refuse, object_pairs_hook=once)
+    except RecordError:
+        raise
+    except UserError as error:
+        raise RecordError(str(error)) from None
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"broken JSON, {str(error)[:200]}") from None
     if not isinstance(value, dict):
         raise RecordError(f"not a record: expected a JSON object, found a {type(value).__name__}")
     return value

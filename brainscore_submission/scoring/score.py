@@ -19,7 +19,7 @@ from ..engine.images import Request, Stimulus
 from ..models.model import Model
 from ..plugin.areas import AREAS, AREAS_AND_BEHAVIOR, BEHAVIOR
 from ..plugin.errors import UserError, suggest
-from ..plugin.files import require_writable_folder
+from ..plugin.files import require_writable_folder, sweep
 from ..plugin.hooks import LOGITS
 from .downloads import reason_for_bad_data
 from .fast_metrics import Job, make_job, require_engine
@@ -103,6 +103,8 @@ def score_suite(model: Model, suite: Suite, options: ScoreOptions) -> list[Recor
             f"the engine 'brainscore' is the reference and computes in float32, not {model.precision}. "
             "Choose --engine gram or surrogate, or --precision float32."
         )
+    for folder in (options.results, *(options.cache / name for name in ("grams", "ceilings") if options.cache)):
+        sweep(folder)  # of a run that was killed while it wrote
     kept = kept_records(model, suite, options)
     todo = {leaf: area for leaf, area in suite.leaves.items() if leaf not in kept}
     if options.rerun == "never":

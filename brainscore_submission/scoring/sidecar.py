@@ -60,6 +60,8 @@ class Sidecar:
             Not an npz file, an unknown or missing array, shapes that do not fit, another record's; names the file.
         """
         path = Path(path)
+        if path.exists() and not path.is_file():
+            raise RecordError(f"{path}: not a sidecar, it is no file")
         try:
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays = dict(file)

@@ -14,7 +14,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..plugin.areas import AREAS_AND_BEHAVIOR
 from ..plugin.errors import UserError, suggest
+from ..plugin.files import read_toml
 from .registry import known_benchmarks, registered
 
 # A suite's shape: area -> what is averaged, each either a benchmark id or a named group of such, all unweighted.
@@ -112,10 +112,7 @@ def _entries(path: Path) -> dict[str, Any]:
         raise UserError(
             f"no suite file at {path}. Give a TOML file, or one of: {', '.join(['demo', *shipped_suites()])}."
         )
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not TOML: {error}.") from error
+    return read_toml(path, "suite")
 
 
 def _fault(error: ValidationError) -> str:

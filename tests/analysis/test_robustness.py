@@ -11,7 +11,7 @@ from analysis import robustness
 from analysis.robustness import published, rank_correlation, read_values, relations
 from brainscore_submission.cli.front_end import run
 from brainscore_submission.robustness.effectiveness import effectiveness_gap
-from brainscore_submission.robustness.grid import summary_csv
+from brainscore_submission.robustness.summary import summary_csv
 from brainscore_submission.scoring.records import Measure, Predictivity, Record, read_folder
 
 AREAS = ("V1", "V2", "V4", "IT", "behavior")

@@ -11,7 +11,7 @@ from PIL import Image
 
 from brainscore_submission.cli import app, run
 from brainscore_submission.models.opening import open_model
-from brainscore_submission.robustness.grid import read_summary
+from brainscore_submission.robustness.summary import read_summary
 
 NETWORK = "timm:test_resnet"
 MODEL = ["--model", NETWORK, "--weights", "untrained"]
@@ -136,7 +136,7 @@ def test_maps_are_checked(typed):
         (["tolerance", *MODEL, "--maps", "images"], "images holds no heatmap"),
         (["tolerance", *MODEL, "--images", "images", "--limit", "1e9"], "a limit of 1e+09 is not possible"),
         (["effectiveness", "--models", "list.toml", "--images", "images", "--steps", "1"], "two or more different"),
-        (["effectiveness", "--models", "none.toml", "--images", "images"], "cannot read none.toml"),
+        (["effectiveness", "--models", "none.toml", "--images", "images"], "cannot read list of models none.toml"),
         (["semantics", *MODEL, "--images", "images", "--judge-list", "list.toml"], "unknown key 'epoch'"),
         (["semantics", *MODEL, "--images", "images"], "give the models that judge"),
         (["semantics", *MODEL, "--images", "images", "--judges", "timm:resnet999"], "timm knows no model"),

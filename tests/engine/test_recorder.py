@@ -266,3 +266,10 @@ def test_a_network_that_does_not_answer_alike_is_told_of(make_recorder, tiny_net
     recorder.record([Request(tuple(stimuli[:4]), grams=frozenset({READOUT}))])
     assert (recorder.unsteady is not None) == (fault is not None)
     assert ("does not answer the same image alike" in caplog.text) == (fault is not None)
+
+
+def test_a_network_of_another_input_size_is_told_in_one_line(stimuli, tmp_path):
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(27, 2))
+    recorder = Recorder(network, lambda _path: torch.zeros(3, 4, 4), "fingerprint")
+    with pytest.raises(UserError, match="does not take an image of 4 x 4 pixels"):
+        recorder.record([Request(tuple(stimuli), grams=frozenset({"1"}))])

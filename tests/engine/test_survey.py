@@ -195,3 +195,13 @@ def test_live_memory_counts_what_python_holds_and_no_weights():
         assert live.now == 0
         _ = layer.weight.t()
         assert live.now == 0
+
+
+def test_a_module_named_logits_is_not_taken_for_the_output():
+    named = {"features": nn.Flatten(), "logits": nn.Linear(12, 5), "head": nn.Linear(5, 2)}
+    network = nn.Sequential()
+    for name, module in named.items():
+        network.add_module(name, module)
+    found = survey(network.eval(), torch.rand(3, 3, 2, 2))
+    shapes = {candidate.layer: candidate.shape for candidate in found.candidates}
+    assert (5,) not in shapes.values() and (2,) in shapes.values()

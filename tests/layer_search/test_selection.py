@@ -4,12 +4,16 @@ import numpy as np
 import pytest
 
 from brainscore_submission.layer_search.confirmation import to_confirm
-from brainscore_submission.layer_search.selection import AreaScores, choose_layers, nested_score, tied_with_best
+from brainscore_submission.layer_search.selection import AreaScores, choose_layers, nested_scores, tied_with_best
 
 CEILING = 0.8
 
 
-def area_scores(r, area="V4", spread=0.05, positions=None):
+def nested_score(scores):
+    return nested_scores([scores])[scores.area]
+
+
+def area_scores(r, area="V4", spread=0.05, positions=None, halves=None, resamples=None):
     """One benchmark: r of shape (n_layers, n_splits, n_neuroids)."""
     raw = np.median(r, axis=2).mean(axis=1)
     to_score = lambda values: np.sign(values) * values**2 / CEILING  # noqa: E731
@@ -18,6 +22,8 @@ def area_scores(r, area="V4", spread=0.05, positions=None):
         layers=tuple(f"layer{i}" for i in (positions if positions is not None else range(len(r)))),
         signed=to_score(raw),
         r=(r,),
+        halves=(halves,),
+        resamples=(resamples,),
         to_score=(to_score,),
         average=lambda values: values[0],
         error=np.full(len(r), 0.01),
@@ -57,6 +63,33 @@ def test_the_nested_score_takes_off_what_choosing_among_equals_adds():
     assert np.mean(nested) == pytest.approx(truth, abs=0.02)
 
 
+def on_halves(means, seed, noise=0.05):
+    """Layers of given mean r: a whole, and halves whose noise is twice its variance, independent of each other."""
+    generator = np.random.default_rng(seed)
+    means = np.array(means)[:, None, None, None]
+    halves = means + generator.normal(0, noise * 2**0.5, (len(means), 1, 2, 1))
+    r = halves.mean(axis=(1, 2))[:, :, None].repeat(10, axis=1)
+    return area_scores(r, halves=halves)
+
+
+def test_on_halves_nothing_is_left_of_what_choosing_among_equals_adds():
+    made = [on_halves([0.5] * 20, seed) for seed in range(300)]
+    best, nested = np.mean([[scores.signed.max(), nested_score(scores)] for scores in made], axis=0)
+    truth = np.mean([scores.signed.mean() for scores in made])
+    assert best > truth + 0.08
+    assert abs(nested - truth) < 0.1 * (best - truth)
+
+
+def test_the_nested_value_follows_the_rule_that_chose():
+    """In order, V1 gets layer 0, whose score it is; the best alone would be layer 3."""
+    v1, it = (on_halves(means, 1, noise=1e-4) for means in ([0.5, 0.1, 0.1, 0.6], [0.1, 0.6, 0.1, 0.1]))
+    v1, it = (AreaScores(**{**vars(one), "area": area}) for one, area in ((v1, "V1"), (it, "IT")))
+    tied = {"V1": np.array([True, False, False, True]), "IT": np.array([False, True, False, False])}
+    free, ordered = nested_scores([v1, it]), nested_scores([v1, it], tied)
+    assert (free["V1"], ordered["V1"]) == pytest.approx((0.36 / CEILING, 0.25 / CEILING), abs=0.002)
+    assert ordered["IT"] == pytest.approx(free["IT"])
+
+
 def test_with_one_clear_winner_nested_and_best_agree():
     scores = area_scores(noisy([0.1, 0.7, 0.3], noise=0.01))
     assert nested_score(scores) == pytest.approx(scores.signed.max(), abs=0.01)
@@ -76,14 +109,22 @@ def test_what_neuroids_share_cancels_in_the_comparison():
 
 def test_without_neuroids_ties_follow_the_errors_over_splits():
     scores = area_scores(noisy([0.5, 0.51, 0.2]))
-    bare = AreaScores(**{**vars(scores), "r": (None,), "error": np.full(3, 0.03), "signed": np.array([0.5, 0.51, 0.2])})
+    bare = AreaScores(
+        **{
+            **vars(scores),
+            "r": (None,),
+            "halves": (None,),
+            "error": np.full(3, 0.03),
+            "signed": np.array([0.5, 0.51, 0.2]),
+        }
+    )
     assert tied_with_best(bare).tolist() == [True, True, False]
     choice = choose_layers([bare])["V4"]
     assert choice.nested_score is None and "errors over splits" in choice.tied_over
 
 
 def test_ordered_takes_tied_layers_in_the_order_of_the_areas():
-    v1 = area_scores(noisy([0.3, 0.6, 0.3, 0.6]), "V1")  # layers 1 and 3 are tied, 3 a little better
+    v1 = area_scores(noisy([0.3, 0.6, 0.3, 0.6], seed=1), "V1")  # layers 1 and 3 are tied, 3 a little better
     v4 = area_scores(noisy([0.3, 0.3, 0.7, 0.3]), "V4")
     free = choose_layers([v1, v4])
     ordered = choose_layers([v1, v4], ordered=True)

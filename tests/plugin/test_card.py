@@ -161,7 +161,7 @@ def test_missing_card_file_is_named(tmp_path):
 
 def test_binary_file_is_no_card(tmp_path):
     (tmp_path / "small.toml").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(UserError, match="not a TOML file"):
+    with pytest.raises(UserError, match="not text in UTF-8"):
         load_card(tmp_path / "small.toml")
 
 

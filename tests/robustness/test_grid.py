@@ -13,15 +13,8 @@ from brainscore_submission.attacks.threats import Threat
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.robustness.blocks import image_by_image
 from brainscore_submission.robustness.effectiveness import effectiveness_gap
-from brainscore_submission.robustness.grid import (
-    COLUMNS,
-    gaps_of,
-    grid_rows,
-    loss_curves,
-    rank_of,
-    read_summary,
-    summary_csv,
-)
+from brainscore_submission.robustness.grid import grid_rows, loss_curves, rank_of
+from brainscore_submission.robustness.summary import COLUMNS, gaps_of, read_summary, summary_csv
 
 THREAT = Threat("linf", 1 / 255)
 

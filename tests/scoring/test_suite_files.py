@@ -96,8 +96,8 @@ def test_benchmarks_of_the_demo_suite_keep_their_mark(written):
         ('"Li2026.V4-ridgecv", "Li2026.V4-rdm"', "", "the group 'inner' is empty"),
         ('"Li2026.V4-rdm"', '"Li"', "the group 'Li' holds itself"),
         ("inner", '"Li2026.V1-pls"', "the group 'Li2026.V1-pls' has the name of a benchmark"),
-        ("[areas]", "[areas", "is not TOML"),
-        ("IT =", "V4 =", "is not TOML"),
+        ("[areas]", "[areas", "not a TOML file"),
+        ("IT =", "V4 =", "not a TOML file"),
     ],
 )
 def test_a_mistake_is_named_with_its_file(written, old, new, message):
