@@ -54,7 +54,8 @@ def main(
                 paths += figures.save(draw(mine), output, f"probe-{benchmark}", "-o", words_of(kinds))
         if as_json:
             rows = [
-                {name: row[name] for name in ("model", "benchmark", "value", "interval", "n")} for row in _rows(records)
+                {name: row[name] for name in ("model", "benchmark", "value", "interval")} | {"n": int(row["n"])}
+                for row in _rows(records)
             ]
             terminal.write_json({"records": rows, "written": [str(path) for path in paths], "warnings": warnings})
             return
