@@ -109,10 +109,11 @@ def test_maps_agree_with_torchvision(folder):
 
 
 def test_every_class_of_imagenet_by_id_and_index():
-    ids = ImageNetInfo().label_names()
+    info = ImageNetInfo()
+    ids = info.label_names()
     assert [class_index(name) for name in ids] == list(range(1000)) == [class_index(str(i)) for i in range(1000)]
     assert class_index("Carassius auratus") == class_index("GOLDFISH") == 1 and class_name(1) == "goldfish"
-    names = [ImageNetInfo().index_to_description(index) for index in range(1000)]
+    names = [info.index_to_description(index) for index in range(1000)]
     unique = [index for index, name in enumerate(names) if names.count(name) == 1]
     assert len(unique) == 1000 - 2 and all(
         class_index(names[index]) == index for index in unique if "," in names[index]
