@@ -28,6 +28,7 @@ WITHOUT_BRAINSCORE = {
         "accuracy", "alignment", "blocks", "classifiers", "clickme", "cost", "effectiveness", "grid",
         "perceived", "semantics", "smallest", "summary", "targeted", "tfrecord", "tolerance",
     ),
+    "probes": ("accuracy", "attention", "lesion", "perturbations", "segmentation", "shape_bias"),
     "training": ...,
 }  # fmt: skip
 

@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """The command line, `brainscore-submission`: evaluate, search, predict, attack, train, package, check and more.
+=======
+"""The command line, `brainscore-submission`: evaluate, search, predict, attack, probe, package, check and the rest.
+>>>>>>> probes
 
 `evaluate.py` at the top of the repository calls the same `evaluate`.
 """
@@ -15,6 +19,7 @@ from .evaluate import EVALUATE_HELP, evaluate, list_all
 from .front_end import run
 from .packaging import check, package, weights
 from .predict import PREDICT_HELP, predict
+from .probe import probe_app
 from .recordings import recordings_app
 from .search import SEARCH_HELP, search_command
 from .train import train_app
@@ -47,7 +52,11 @@ for _command in (package, check, weights):
     app.command()(_command)
 app.add_typer(recordings_app, name="recordings")
 app.add_typer(attack_app, name="attack")
+<<<<<<< HEAD
 app.add_typer(train_app, name="train")
+=======
+app.add_typer(probe_app, name="probe")
+>>>>>>> probes
 
 
 def main() -> None:

@@ -40,11 +40,15 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class DemoStimulus:
-    """One picture: its id, what is in it (columns of the stimulus set) and how to draw it."""
+    """One picture: its id, what is in it (columns of the stimulus set) and how to draw it.
+
+    `mask` draws which pixels are the object's, between 0 and 1; None of a texture.
+    """
 
     stimulus_id: str
     meta: dict
     draw: Callable[[], np.ndarray]
+    mask: Callable[[], np.ndarray] | None = None
 
     @property
     def filename(self):
@@ -207,7 +211,7 @@ def _object_stimulus(name, instance):
         "object_radius": view.radius,
         "object_rotation": view.rotation,
     }
-    return DemoStimulus(f"object-{name}-{instance:02}", meta, draw)
+    return DemoStimulus(f"object-{name}-{instance:02}", meta, draw, lambda: objects.rendered(name, view, SIZE_PX)[1])
 
 
 def _pixels(contrast):

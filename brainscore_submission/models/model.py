@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import nn
@@ -20,6 +20,16 @@ from ..plugin.preprocessing import normalise, read_pixels, unit_range
 
 if TYPE_CHECKING:
     from ..plugin.activations import ActivationsModel
+
+
+class Perturbation(Protocol):
+    """What is done to an image file's pixels before a network sees them, depending on that file alone."""
+
+    facts: Mapping[str, Any]
+    """All that it depends on, JSON-able: part of the model's fingerprint, and of records."""
+
+    def __call__(self, pixels: torch.Tensor, path: Path) -> torch.Tensor:
+        """Pixels of shape (3, height, width), uint8, resized and cropped, of the file -> the same, perturbed."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,7 @@ class Model:
     device : "cpu" or "cuda[:i]"
     batch_size : images in a forward pass
     precision : of the forward pass
+    perturbation : of every image, or None
     """
 
     name: str
@@ -48,16 +59,23 @@ class Model:
     device: str = "cpu"
     batch_size: int = 8
     precision: str = "float32"
+    perturbation: Perturbation | None = None
 
     @property
     def fingerprint(self) -> str:
         """Hash of all that determines an activation besides layer and image."""
-        return model_fingerprint(self.card, self.origin)
+        intact = model_fingerprint(self.card, self.origin)
+        if self.perturbation is None:
+            return intact
+        facts = json.dumps([intact, dict(self.perturbation.facts)], sort_keys=True)
+        return hashlib.sha256(facts.encode()).hexdigest()
 
     @property
     def cache_identifier(self) -> str:
         """Identifier that carries the fingerprint."""
-        return cache_identifier(self.card, self.origin)
+        if self.perturbation is None:
+            return cache_identifier(self.card, self.origin)
+        return f"{self.card.identifier}--{self.fingerprint[:16]}"
 
     @property
     def marks(self) -> tuple[str, ...]:
@@ -65,8 +83,9 @@ class Model:
         return ("UNTRAINED",) if self.origin.get("untrained") else ()
 
     def read_image(self, path: Path) -> torch.Tensor:
-        """Pixels of one image file, resized and cropped: Tensor of shape (3, height, width), uint8."""
-        return read_pixels(path, self.card.preprocessing)
+        """Pixels of one image file, resized, cropped and perturbed: Tensor of shape (3, height, width), uint8."""
+        pixels = read_pixels(path, self.card.preprocessing)
+        return pixels if self.perturbation is None else self.perturbation(pixels, Path(path))
 
     def prepare(self, pixels: torch.Tensor) -> torch.Tensor:
         """Network input, on the device of the pixels: Tensor of their shape (..., 3, height, width), float32."""
@@ -109,6 +128,7 @@ class Model:
             self.cache_identifier,
             device=self.device,
             batch_size=self.batch_size,
+            load_image=self.load_image,
         )
 
     def commit(self, activations_model: Any = None) -> Any:

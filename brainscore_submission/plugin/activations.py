@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ class ActivationsModel(PytorchWrapper):
     identifier : what Brain-Score caches activations under; see `cache_identifier`
     device : "cpu" or "cuda[:i]"
     batch_size : images in a forward pass
+    load_image : callable, path -> network input of shape (3, height, width); default by `preprocessing`
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class ActivationsModel(PytorchWrapper):
         *,
         device: str = "cpu",
         batch_size: int = 8,
+        load_image: Callable[[str | Path], Tensor] | None = None,
     ):
         # Not super().__init__(): it would move the network to the first GPU whatever device was asked for.
         self._device = torch.device(device)
         self._model = network.to(self._device).eval()
         self._forward_kwargs: dict[str, object] = {}
         self.preprocessing = preprocessing
+        self._load_image = load_image or (lambda path: normalise(load_pixels(path, preprocessing), preprocessing))
         self._extractor = self._build_extractor(
             identifier=identifier,
             preprocessing=self.load_batch,
@@ -66,8 +69,7 @@ class ActivationsModel(PytorchWrapper):
 
     def load_batch(self, paths: Sequence[str | Path]) -> np.ndarray:
         """Network input for image files: float32 of shape (n_images, 3, height, width)."""
-        images = [normalise(load_pixels(path, self.preprocessing), self.preprocessing) for path in paths]
-        return torch.stack(images).numpy()
+        return torch.stack([self._load_image(path) for path in paths]).numpy()
 
     def get_activations(self, images: Sequence[Tensor | np.ndarray], layer_names: Sequence[str]) -> OrderedDict:
         """Activations of the named layers, as Brain-Score's extractor asks for them.

@@ -55,19 +55,27 @@ class RecordBook:
     results : folder of records
     rerun : "missing" shows a record that is there, "all" makes it anew
     command : the command line
+    suite : the folder among the model's records
     """
 
     def __init__(
-        self, model: Model, images: LabelledImages, results: Path, rerun: str = "missing", command: str | None = None
+        self,
+        model: Model,
+        images: LabelledImages,
+        results: Path,
+        rerun: str = "missing",
+        command: str | None = None,
+        suite: str = SUITE,
     ):
         if rerun not in RERUN:
             raise UserError(f"unknown rerun policy '{rerun}'.{suggest(rerun, RERUN)}")
         self.model, self.images, self.results, self.rerun, self.command = model, images, results, rerun, command
+        self.suite = suite
 
     @property
     def folder(self) -> Path:
         """Where the records of this model lie."""
-        return record_path(self.results, self.model.name, SUITE, "any").parent
+        return record_path(self.results, self.model.name, self.suite, "any").parent
 
     def name(self, *parts: object) -> str:
         """Of a record: the images and what was done with them."""
@@ -75,7 +83,7 @@ class RecordBook:
 
     def kept(self, benchmark: str, settings: Mapping[str, Any]) -> Measured | None:
         """A record that is there already, of the same model, images, settings and versions; else None."""
-        path = record_path(self.results, self.model.name, SUITE, benchmark)
+        path = record_path(self.results, self.model.name, self.suite, benchmark)
         if self.rerun == "all" or not path.is_file():
             return None
         try:
@@ -130,14 +138,14 @@ class RecordBook:
         """
         table = {name: np.asarray(values) for name, values in table.items()}
         text = _as_csv(table)
-        path = record_path(self.results, self.model.name, SUITE, benchmark)
+        path = record_path(self.results, self.model.name, self.suite, benchmark)
         beside = {"images": self.images.name, "table": path.with_suffix(".csv").name, "table_sha256": _sha256(text)}
         record = Record(
             kind="measure",
             model=self.model.name,
             card=self.model.card.identifier,
             competition_id=self.model.card.competition_id,
-            suite=SUITE,
+            suite=self.suite,
             benchmark=benchmark,
             marks=tuple(self.model.marks),
             measured=Measure(**measured, settings=dict(settings) | dict(facts or {}) | beside),
@@ -150,7 +158,7 @@ class RecordBook:
             command=self.command,
             data=self.images.fingerprint,
             fingerprint=self.fingerprint(settings),
-            seconds={"attack": round(seconds, 3)},
+            seconds={"looking": round(seconds, 3)},
             versions=versions(),
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         )

@@ -15,10 +15,12 @@ import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.benchmark_helpers import screen
 from filelock import FileLock
+from PIL import Image
 
 from ..plugin.files import file_sha256, write_whole, writing_to
 
@@ -65,7 +67,8 @@ def _placed(
                 source_visual_degrees=source_visual_degrees,
             )
             paths = [str(made.stimulus_paths[stimulus_id]) for stimulus_id in ids]
-            write_whole(note, json.dumps({"paths": paths, "hashes": _hashes(paths)}).encode())
+            frames = [_frame(*both) for both in zip(sources, paths, strict=True)]
+            write_whole(note, json.dumps({"paths": paths, "hashes": _hashes(paths), "frames": frames}).encode())
         placed = StimulusSet(stimulus_set.copy(deep=True))
         placed.stimulus_paths = dict(zip(ids, paths, strict=True))
         placed.identifier = _name_on_screen(stimuli_identifier, target_visual_degrees, source_visual_degrees)
@@ -82,9 +85,45 @@ def _as_noted(note: Path) -> list[str] | None:
     """Where the images lie, if every one of them is what was written."""
     try:
         noted = json.loads(note.read_text(encoding="utf-8"))
-        return noted["paths"] if noted["hashes"] == _hashes(noted["paths"]) else None
+        return noted["paths"] if noted["frames"] and noted["hashes"] == _hashes(noted["paths"]) else None
     except (OSError, ValueError, KeyError):
         return None
+
+
+class Frame(NamedTuple):
+    """Where on its canvas a picture lies, in pixels: of a picture that fills it, the whole."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    width: int
+    height: int
+
+
+def picture_in(path: str | Path) -> Frame | None:
+    """Where the picture lies in an image that Brain-Score has placed on its screen; None of any other file."""
+    path = Path(path)
+    if not path.is_relative_to(screen.root_path):
+        return None
+    # <identifier>--<content>--target8.00--source4.00/<file>
+    content = path.relative_to(screen.root_path).parts[0].split("--")[-3]
+    frame = _frames(str(Path(screen.root_path) / "notes" / f"{content}.json")).get(str(path))
+    return frame and Frame(*frame)
+
+
+@functools.lru_cache(maxsize=64)
+def _frames(note: str) -> dict[str, list[int]]:
+    noted = json.loads(Path(note).read_text(encoding="utf-8"))
+    return dict(zip(noted["paths"], noted["frames"], strict=True))
+
+
+def _frame(source: str, placed: str) -> Frame:
+    """By the arithmetic of Brain-Score's `ImageConverter`: amid a larger canvas, or cut to a smaller one."""
+    with Image.open(source) as picture, Image.open(placed) as canvas:
+        (width, height), (wide, tall) = picture.size, canvas.size
+    left, top = round((wide - width) / 2), round((tall - height) / 2)
+    return Frame(max(left, 0), max(top, 0), min(left + width, wide), min(top + height, tall), wide, tall)
 
 
 def _hashes(paths: Sequence[str]) -> list[str]:

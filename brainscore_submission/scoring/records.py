@@ -30,6 +30,7 @@ from .sidecar import RecordError, Sidecar
 logger = logging.getLogger(__name__)
 
 FORMAT = 2
+LEVELS = "probe_levels"  # folder of what was scored on perturbed images, read only where it is asked for itself
 MOST_BYTES = 50_000_000  # of a record
 STATUSES = ("scored", "no access", "failed")
 PACKAGES = (
@@ -120,7 +121,8 @@ class Record(_Strict):
     """The envelope: what was measured of which model on what, and all that is needed to do it again.
 
     `model` is what its user calls it, `card` what it is; `command` the command line that made the record, None from
-    Python. `marks` is what everything that shows the record must say: UNTRAINED, SIMULATED.
+    Python. `perturbation` is what was done to every image, None where nothing was. `marks` is what everything that
+    shows the record must say: UNTRAINED, SIMULATED.
     """
 
     format: Literal[1, 2] = FORMAT  # 1: read from a file of version 0.1.0
@@ -141,6 +143,7 @@ class Record(_Strict):
     visual_degrees: float | None = None
     weights: dict[str, Any] | None = None
     preprocessing: str | None = None
+    perturbation: dict[str, Any] | None = None
     precision: str | None = None
     device: str | None = None
     batch_size: int | None = None
@@ -184,12 +187,16 @@ class Record(_Strict):
     @cached_property
     def checksum(self) -> str:
         """sha256 over all fields, in hex: stands in the file, and in the sidecar that belongs to it."""
-        return _checksum(self.model_dump(mode="json"))
+        return _checksum(self._fields())
 
     def to_json(self) -> str:
         """All fields, in order, and the checksum over them, as JSON text."""
-        fields = self.model_dump(mode="json") | {"checksum": self.checksum}
+        fields = self._fields() | {"checksum": self.checksum}
         return json.dumps(fields, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def _fields(self) -> dict[str, Any]:
+        """As JSON has them; those of an intact image as before there were perturbations, so that checksums hold."""
+        return self.model_dump(mode="json", exclude={"perturbation"} if self.perturbation is None else None)
 
     def path(self, results: str | Path) -> Path:
         """Where this record lies under a results folder."""
@@ -408,9 +415,9 @@ COLUMNS = [
 
 
 def _record_files(folder: Path) -> list[Path]:
-    """JSON files that should be records: those of a layer search are not."""
+    """JSON files that should be records: those of a layer search are not, and those of perturbed images stand apart."""
     found = sorted(folder.rglob("*.json"))
-    return [path for path in found if "layer_search" not in path.relative_to(folder).parts]
+    return [path for path in found if not {"layer_search", LEVELS} & set(path.relative_to(folder).parts)]
 
 
 def _row(record: Record, path: Path) -> dict[str, Any]:

@@ -358,6 +358,7 @@ def describe_record(
         "visual_degrees": float(model.card.visual_degrees),
         "weights": dict(model.origin),
         "preprocessing": model.card.preprocessing.name,
+        "perturbation": None if model.perturbation is None else dict(model.perturbation.facts),
         "precision": model.precision,
         "device": model.device,
         "batch_size": model.batch_size,
