@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""The command line, `brainscore-submission`: evaluate, search, predict, attack, train, package, check and more.
-=======
-"""The command line, `brainscore-submission`: evaluate, search, predict, attack, probe, package, check and the rest.
->>>>>>> probes
+"""The command line, `brainscore-submission`: evaluate, search, predict, attack, probe, train, package and check.
 
 `evaluate.py` at the top of the repository calls the same `evaluate`.
 """
@@ -52,11 +48,8 @@ for _command in (package, check, weights):
     app.command()(_command)
 app.add_typer(recordings_app, name="recordings")
 app.add_typer(attack_app, name="attack")
-<<<<<<< HEAD
 app.add_typer(train_app, name="train")
-=======
 app.add_typer(probe_app, name="probe")
->>>>>>> probes
 
 
 def main() -> None:
