@@ -32,7 +32,7 @@ app = typer.Typer(
 
 @app.callback()
 def _about(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
-    """Put a vision model to the brain's test: evaluate, search, predict, package, check."""
+    """Put a vision model to the brain's test: evaluate, search, predict, attack, probe, train, package, check."""
     if version:
         typer.echo(metadata.version("brainscore-submission"))
         raise typer.Exit
