@@ -150,6 +150,7 @@ WRITES_ITSELF = {
     "brainscore_submission/plugin/files.py": "the one place",
     "brainscore_submission/plugin/fetching.py": "a download that goes on where it was",
     "brainscore_submission/plugin/test.py": "a picture in a folder of the test",
+    "brainscore_submission/training/state.py": "a log that grows by whole lines",
     "brainscore_submission/demo/stimuli.py": "a draft, which gets its name when it is whole",
     "brainscore_submission/checking/archive.py": "a sandbox that is thrown away",
     "brainscore_submission/checking/judge.py": "a sandbox that is thrown away",
