@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -18,13 +18,12 @@ from rich.console import Console
 
 from brainscore_submission.cli.front_end import front_end, run
 from brainscore_submission.plugin.errors import UserError
-from brainscore_submission.training.recipes import Recipe, recipe_from
-from brainscore_submission.training.schedules import learning_rate, radius_share
-from brainscore_submission.training.state import RUN, read_log, read_object
-from brainscore_submission.training.validation import best_epoch
 
 from . import figures
 from .display import AsJson, number, write_table
+
+if TYPE_CHECKING:  # the room of training needs torch, which a list of commands does not
+    from brainscore_submission.training.recipes import Recipe
 
 SHARES = {"top1": "clean", "fgsm_top1": "one step", "robust_top1": "PGD"}
 
@@ -54,6 +53,8 @@ def read_runs(folder: Path) -> list[Run]:
     UserError
         there is none, or one that cannot be read
     """
+    from brainscore_submission.training.state import RUN
+
     found = [folder] if (folder / RUN).is_file() else sorted(path.parent for path in folder.glob(f"*/{RUN}"))
     if not found:
         raise UserError(f"{folder} holds no run. Give the folder that was named with train --run, or the one above.")
@@ -61,6 +62,9 @@ def read_runs(folder: Path) -> list[Run]:
 
 
 def _read(folder: Path) -> Run:
+    from brainscore_submission.training.recipes import recipe_from
+    from brainscore_submission.training.state import RUN, read_log, read_object
+
     rows = read_log(folder)
     return Run(
         name=folder.absolute().name,
@@ -72,6 +76,8 @@ def _read(folder: Path) -> Run:
 
 def schedule(recipe: Recipe) -> Figure:
     """Learning rate over epochs, as Figure 2 of Berrios & Deza (2022); below it the attack's radius where it grows."""
+    from brainscore_submission.training.schedules import learning_rate, radius_share
+
     times = np.linspace(0, recipe.epochs, 50 * recipe.epochs + 1)
     rates = [learning_rate(recipe.learning_rate, t, recipe.epochs, recipe.batch) for t in times]
     grows = recipe.objective.kind != "clean" and recipe.adversary.warmup != "none"
@@ -124,6 +130,8 @@ def draw(
       python -m analysis.training runs/991 -o figures/
     """
     with front_end() as terminal:
+        from brainscore_submission.training.validation import best_epoch
+
         runs = read_runs(folder)
         paths: list[Path] = []
         if output is not None:
@@ -149,6 +157,8 @@ def draw(
 
 
 def _row(one: Run, row: Mapping[str, Any]) -> dict[str, str]:
+    from brainscore_submission.training.validation import best_epoch
+
     best = row is one.validations[best_epoch(one.validations)]
     shares = {said: number(row[share]) for share, said in SHARES.items()}
     return {"run": one.name, "epoch": str(row["epoch"]), **shares, "": "best" if best else ""}

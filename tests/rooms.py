@@ -1,6 +1,7 @@
 """The rooms of the house and what they take from each other: `python tests/rooms.py` prints the graph."""
 
 import ast
+import functools
 from collections import defaultdict
 from pathlib import Path
 
@@ -47,6 +48,7 @@ def room_of(path: Path) -> str | None:
     return None if parts[1] in ("__init__", "__main__") else parts[1]
 
 
+@functools.cache
 def imports_of(path: Path) -> set[str]:
     """Dotted names of all that a file imports anywhere in it, relative imports resolved."""
     package = path.relative_to(ROOT).parent.parts
@@ -61,6 +63,7 @@ def imports_of(path: Path) -> set[str]:
     return found
 
 
+@functools.cache
 def files_imported_by(path: Path) -> set[Path]:
     """The files of the house that a file imports."""
     found = set()
@@ -70,6 +73,7 @@ def files_imported_by(path: Path) -> set[Path]:
     return {file for file in found - {path} if file.is_relative_to(ROOT) and room_of(file) in ROOMS}
 
 
+@functools.cache
 def arrows() -> dict[tuple[str, str], list[tuple[Path, Path]]]:
     """(room, room that it takes from) -> the files between which that happens."""
     found = defaultdict(list)

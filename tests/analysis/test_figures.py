@@ -207,6 +207,7 @@ def test_a_figure_that_cannot_be_drawn_leaves_the_old_file_whole(profiles, tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one.png", "one.svg"]
 
 
+@pytest.mark.slow
 def test_every_layer_search_is_found_and_a_broken_one_is_named(own_results, demo_cache, monkeypatch):
     monkeypatch.setenv("BRAINSCORE_SUBMISSION_CACHE", str(demo_cache))
     model, demo = open_model("demo:ground_truth", areas=()), find_suite("demo")

@@ -97,6 +97,7 @@ def tempdir_in(tmp_path, monkeypatch):
     return tmp_path / "temporary"
 
 
+@pytest.mark.slow
 def test_a_resnet_wrapped_as_in_brainscores_tutorial_passes(tmp_path, tempdir_in):
     before = installed()
     stages = []

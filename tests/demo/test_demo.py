@@ -343,6 +343,7 @@ def test_decisions_of_another_order_of_pictures_explain_no_behaviour(benchmarks)
     assert abs(np.mean([score.raw.item() for score in shuffled])) < 0.1
 
 
+@pytest.mark.slow
 def test_what_the_simulated_neurons_see_is_kept_and_verified(tmp_path, monkeypatch):
     monkeypatch.setenv("BRAINSCORE_SUBMISSION_CACHE", str(tmp_path))
     features.cache_clear()

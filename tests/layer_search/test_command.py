@@ -46,6 +46,7 @@ def search(demo_cache, tmp_path, monkeypatch):
     return lambda *words: typed(search_command(draw), HELP, *words)
 
 
+@pytest.mark.slow
 def test_the_last_line_evaluates_what_was_searched_and_the_map_is_not_called_the_papers(search):
     code, out, err = search(*DEMO, "--layers", "layer?", "--write")
     assert code == 0
@@ -63,6 +64,7 @@ def test_the_last_line_evaluates_what_was_searched_and_the_map_is_not_called_the
     assert set(records["command"]) == {command.replace("python evaluate.py", "brainscore-submission", 1)}
 
 
+@pytest.mark.slow
 def test_layers_keep_the_names_they_were_asked_for_by(search):
     *_, facts, _ = search(*DEMO, "--layers", "layer?", "--areas", "V1", "--json")
     facts = json.loads(facts)

@@ -70,8 +70,8 @@ def fastest_of_each_kind() -> set[str]:
     return set(chosen.values())
 
 
-# A thousand fits and the merging of their scores take minutes.
-BY_DEFAULT = fastest_of_each_kind() - {"Igustibagus2024.IT_readout-accuracy"}
+# A thousand fits, and two hundred bootstraps of Brain-Score's own.
+BY_DEFAULT = fastest_of_each_kind() - {"Igustibagus2024.IT_readout-accuracy", "Zerbe2026_fmri.IT-cka"}
 IDENTIFIERS = [
     pytest.param(identifier, marks=[] if identifier in BY_DEFAULT else pytest.mark.slow) for identifier in sorted(FACTS)
 ]
