@@ -94,8 +94,9 @@ def save_state(run: Path, step: int, facts: Mapping[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(dict(facts), buffer)
     content = buffer.getvalue()
-    path = write_whole(run / f"state-{step}.pt", content, "--run")
     sha256 = hashlib.sha256(content).hexdigest()
+    # Of one step there may be two states, before and after validation: neither may take the other's place.
+    path = write_whole(run / f"state-{step}-{sha256[:8]}.pt", content, "--run")
     if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
         path.unlink()
         raise UserError(f"{path} does not read back as it was written: the disk is failing. The state before is kept.")

@@ -3,12 +3,14 @@
 import json
 import os
 import pickle
+import re
 import resource
 
 import pytest
 import torch
 
 from brainscore_submission.plugin.errors import UserError
+from brainscore_submission.training import state
 from brainscore_submission.training.state import (
     Log,
     held,
@@ -35,7 +37,25 @@ def test_a_state_comes_back_and_the_one_before_goes(tmp_path):
     state = load_state(tmp_path, "cpu")
     assert state["step"] == 7 and state["history"] == [{"top1": 0.5}]
     assert torch.equal(state["network"]["weight"], facts(7)["network"]["weight"])
-    assert [path.name for path in tmp_path.glob("*.pt")] == ["state-7.pt"]
+    (kept,) = tmp_path.glob("*.pt")
+    assert re.fullmatch(r"state-7-[0-9a-f]{8}\.pt", kept.name)
+
+
+def test_killed_before_a_second_state_of_one_step_counts_the_first_still_does(tmp_path, monkeypatch):
+    """As a state after validation follows one before it: the step is the same, the file must not be."""
+    save_state(tmp_path, 3, facts(3))
+    write = state.write_whole
+
+    def killed_at_the_pointer(path, *rest):
+        if path.name == state.STATE:
+            raise KeyboardInterrupt
+        return write(path, *rest)
+
+    monkeypatch.setattr(state, "write_whole", killed_at_the_pointer)
+    with pytest.raises(KeyboardInterrupt):
+        save_state(tmp_path, 3, facts(3) | {"validated": True})
+    found = load_state(tmp_path, "cpu")
+    assert found["step"] == 3 and "validated" not in found
 
 
 def test_a_full_disk_leaves_the_state_before(tmp_path):
@@ -44,12 +64,15 @@ def test_a_full_disk_leaves_the_state_before(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
     try:
-        with pytest.raises(UserError, match="cannot write to .*state-7.pt: File too large. Give another with --run."):
+        with pytest.raises(
+            UserError, match="cannot write to .*state-7-.*.pt: File too large. Give another with --run."
+        ):
             save_state(tmp_path, 7, facts(7))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert load_state(tmp_path, "cpu")["step"] == 3
-    assert names_in(tmp_path) == ["state-3.pt", "state.json"]
+    state_file, pointer = names_in(tmp_path)
+    assert state_file.startswith("state-3-") and pointer == "state.json"
 
 
 class Evil:
@@ -75,8 +98,8 @@ def test_a_state_that_would_run_code_is_not_read(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
-        (lambda run: (run / "state-3.pt").write_bytes(b"x"), "is damaged"),
-        (lambda run: (run / "state-3.pt").unlink(), "which is not there"),
+        (lambda run: next(run.glob("state-3-*.pt")).write_bytes(b"x"), "is damaged"),
+        (lambda run: next(run.glob("state-3-*.pt")).unlink(), "which is not there"),
         (lambda run: (run / "state.json").write_text("{"), "not a JSON file"),
         (lambda run: (run / "state.json").write_text("[]"), "no JSON object"),
         (lambda run: (run / "state.json").write_text('{"file": "../../etc/passwd"}'), "which is not there"),
