@@ -15,6 +15,7 @@ from ..scoring.sidecar import Sidecar
 from ..scoring.uncertainty import median_without_nan, weighted_pearson
 
 N_PARTITIONS = 10
+MIN_IMAGES = 3  # for an r
 
 
 def halves_of(sidecar: Sidecar, n_partitions: int = N_PARTITIONS) -> np.ndarray | None:
@@ -27,7 +28,7 @@ def halves_of(sidecar: Sidecar, n_partitions: int = N_PARTITIONS) -> np.ndarray 
     Returns
     -------
     ndarray of shape (n_partitions, 2, n_splits), NaN where a split has fewer than 3 images in a half; None where the
-    sidecar holds no predictions, or there are fewer than 2 neuroids
+    sidecar holds no predictions, there are fewer than 2 neuroids, or some half has 3 images in no split
     """
     if not sidecar.has_stimuli or sidecar.r.shape[1] < 2:
         return None
@@ -36,10 +37,12 @@ def halves_of(sidecar: Sidecar, n_partitions: int = N_PARTITIONS) -> np.ndarray 
     found = np.full((n_partitions, 2, len(sidecar.r)), np.nan)
     for partition in range(n_partitions):
         images, neuroids = (_half(generator, names) for names in (stimuli, sidecar.neuroid_id))
+        if any((side[sidecar.test_index].sum(axis=1) < MIN_IMAGES).all() for side in (images, ~images)):
+            return None
         for split, test in enumerate(sidecar.test_index):
             prediction, target = sidecar.prediction[split], sidecar.target[test]
             for side, (these, those) in enumerate(((images, neuroids), (~images, ~neuroids))):
-                if these[test].sum() >= 3:
+                if these[test].sum() >= MIN_IMAGES:
                     weights = these[test][None].astype(float)
                     r = weighted_pearson(prediction[:, those], target[:, those], weights)
                     found[partition, side, split] = median_without_nan(r)[0]

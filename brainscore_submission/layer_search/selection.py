@@ -136,9 +136,9 @@ def _choice(
 def nested_scores(areas: Sequence[AreaScores], ties: Mapping[str, np.ndarray] | None = None) -> dict[str, float | None]:
     """Signed score of the layer chosen on one half of images and neuroids, on the other halves; mean over partitions.
 
-    A half has fewer images, which moves every r a little: the mean difference over all layers between the whole and its
-    halves is added again. Where predictions are not kept, half of the splits stands for half of the data; they share
-    images and neuroids, so about half of the luck stays in.
+    A half has fewer images, which moves every r a little: the difference between the chosen layer's whole and the mean
+    of all its halves is added again. Where predictions are not kept, half of the splits stands for half of the data;
+    they share images and neuroids, so about half of the luck stays in.
 
     Parameters
     ----------
@@ -151,6 +151,9 @@ def nested_scores(areas: Sequence[AreaScores], ties: Mapping[str, np.ndarray] | 
     """
     sides = {scores.area: _both_sides(scores) for scores in areas if _has_neuroids(scores)}
     known = [scores for scores in areas if scores.area in sides]
+    # Of each layer, the whole less the mean of all its halves: no luck is in that, which both hold alike.
+    with warnings.catch_warnings(action="ignore"):  # of a layer without an r
+        shifts = {scores.area: scores.signed - np.nanmean(sides[scores.area], axis=(1, 2)) for scores in known}
     values: dict[str, list[float]] = {area: [] for area in sides}
     for number in range(min((found.shape[1] for found in sides.values()), default=0)):
         for side in (0, 1):
@@ -158,12 +161,9 @@ def nested_scores(areas: Sequence[AreaScores], ties: Mapping[str, np.ndarray] | 
             chosen = {scores.area: int(np.nanargmax(scores.signed)) for scores in seen}
             chosen |= _in_line(seen, ties) if ties is not None else {}
             for area, found in sides.items():
-                values[area].append(found[chosen[area], number, 1 - side])
+                values[area].append(found[chosen[area], number, 1 - side] + shifts[area][chosen[area]])
     nested: dict[str, float | None] = dict.fromkeys(scores.area for scores in areas)
-    for scores in known:
-        shift = scores.signed.mean() - np.nanmean(sides[scores.area])
-        nested[scores.area] = float(np.nanmean(values[scores.area]) + shift)
-    return nested
+    return nested | {area: float(np.nanmean(found)) for area, found in values.items()}
 
 
 def _both_sides(scores: AreaScores) -> np.ndarray:

@@ -68,10 +68,10 @@ def score_job(
             run.enter_context(array_ceilings())
         score = job.benchmark(candidate)
     sidecar = _sidecar(score, job)
-    numbers = _numbers(score, job)
     found = read_score(score, job.benchmark)
+    numbers = _numbers(score, found, job)
     units = None if sidecar else read_units(score, found, job.benchmark)
-    notes = _notes(score, job)
+    notes = _notes(score, found, job)
     below = _splits_below_0(score)
     if len(below) and (~below).sum() < 2:  # Brain-Score leaves those out: nothing to tell a spread from
         numbers["score_error"] = units = None
@@ -93,9 +93,8 @@ def score_job(
     return Record(**envelope, measured=measured, notes=notes, seconds=seconds), sidecar
 
 
-def _numbers(score: Any, job: Job) -> dict[str, Any]:
+def _numbers(score: Any, found: Found, job: Job) -> dict[str, Any]:
     """What Brain-Score's score holds: value, signed raw, ceiling, and errors on their own scales."""
-    found = read_score(score, job.benchmark)
     unceilable = found.raw is not None and found.ceiling is None and score.attrs.get("ceiling") is not None
     if not np.isfinite(found.value) and not unceilable:
         raise UserError("the score is NaN.")
@@ -149,9 +148,8 @@ def _score_error(found: Found, formula: str, raw_error: float | None, own: float
     return own
 
 
-def _notes(score: Any, job: Job) -> tuple[str, ...]:
+def _notes(score: Any, found: Found, job: Job) -> tuple[str, ...]:
     notes = []
-    found = read_score(score, job.benchmark)
     if found.ceiling is not None and found.ceiling <= 0:
         notes.append(f"the ceiling is {found.ceiling:.3f}: no reliable signal in the recordings, so there is no score")
     below = _splits_below_0(score)

@@ -103,3 +103,21 @@ def test_a_planted_better_layer_is_chosen_and_few_others_are_tied_with_it(n_sets
     assert np.mean([tied_with_best(scores).mean() for scores in made]) < 0.3
     gaps = [scores.signed.max() - nested_scores([scores])["V4"] for scores in made]
     assert abs(np.mean(gaps)) < 0.02
+
+
+def test_where_halves_have_no_three_images_half_of_the_splits_stands_for_them():
+    """20 images, 2 of them in a test set: a search over such recordings must not end in a traceback."""
+    layers = dataset(0)
+    few = [
+        Sidecar(**{**vars(layer), "test_index": layer.test_index[:, :2], "prediction": layer.prediction[:, :2]})
+        for layer in layers
+    ]
+    assert halves_of(few[0]) is None
+    scores = area_scores(layers)
+    bare = AreaScores(**{**vars(scores), "halves": (None,)})
+    assert nested_scores([bare])["V4"] < scores.signed.max()
+
+
+def test_a_layer_that_always_wins_keeps_its_score():
+    scores = area_scores(dataset(0, planted=1.0))
+    assert nested_scores([scores])["V4"] == pytest.approx(scores.signed.max(), abs=1e-12)
