@@ -78,11 +78,12 @@ def package(
     _demand_name(name)
     _demand_layers(card, layers)
     source = parse_weights_location(weights_location) if isinstance(weights_location, str) else weights_location
+    packed_weights = _weights(card, source, weights)
     packed = replace(
-        card,
+        card if weights is None else _with_classes_of(card, weights),
         identifier=name,
         competition_id=None,
-        weights=_weights(card, source, weights),
+        weights=packed_weights,
         behavior_layer=layers[BEHAVIOR],
     )
     path = _zip_path(out, name)
@@ -129,6 +130,14 @@ def export_weights(card: Card, weights: str | Path | None, out: str | Path) -> d
     with whole_file(out) as unfinished, unfinished.open("wb") as file:  # torch's own error of a name is no OSError
         torch.save({"state_dict": tensors}, file)
     return hashes(Path(out))
+
+
+def _with_classes_of(card: Card, weights: str | Path) -> Card:
+    """The card with as many classes as the file has: the server builds the network by it alone."""
+    from .plugin.checkpoint import load_network
+
+    num_classes = load_network(card, weights).num_classes
+    return card if num_classes is None else replace(card, num_classes=num_classes)
 
 
 def _demand_name(name: str) -> None:

@@ -479,3 +479,12 @@ def test_the_plugin_imports_where_this_project_is_not(card, tmp_path):
         f"assert list(model_registry) == [{NAME!r}]; import {NAME}.timm_card"
     )
     subprocess.run([sys.executable, "-P", "-c", code], check=True, cwd=tmp_path, env={"BS_INSTALL_DEPENDENCIES": "no"})
+
+
+def test_weights_of_another_class_output_make_a_card_of_as_many_classes(card, tmp_path):
+    from brainscore_submission.plugin.checkpoint import build_network
+
+    torch.save(build_network(replace(card, num_classes=10)).state_dict(), tmp_path / "ten.pt")
+    assert (
+        packed_card(package(card, LAYERS, NAME, tmp_path, LOCATION, weights=tmp_path / "ten.pt"))["num_classes"] == 10
+    )

@@ -25,6 +25,7 @@ from brainscore_vision.utils import LazyLoad
 from ..engine import kept_arrays
 from .records import versions
 
+_BRAINSCORE_CEILING = BenchmarkBase._ceiling
 PLAIN = (str, bytes, int, float, bool, type(None), slice, np.generic)
 
 
@@ -36,12 +37,12 @@ def ceilings_kept(folder: Path | None) -> Iterator[None]:
     ----------
     folder : for files; None keeps ceilings with their benchmark only
     """
-    own = BenchmarkBase._ceiling
     BenchmarkBase._ceiling = lambda self, identifier: _ceiling(self, folder)
     try:
         yield
     finally:
-        BenchmarkBase._ceiling = own
+        # not what was there before: of two threads, the last to leave would put the first one's back
+        BenchmarkBase._ceiling = _BRAINSCORE_CEILING
 
 
 def _ceiling(benchmark: BenchmarkBase, folder: Path | None) -> Score:

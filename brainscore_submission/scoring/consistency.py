@@ -8,7 +8,6 @@ stay Brain-Score's own code; what `covers` does not vouch for is handed to it wh
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -128,19 +127,6 @@ def array_ceilings() -> Iterator[None]:
     finally:
         # not what was there before: of two threads, the last to leave would put the first one's back
         InternalConsistency.__call__ = _BRAINSCORE_CALL
-
-
-def with_array_ceiling(benchmark: Any) -> Any:
-    """A shallow copy of a Brain-Score benchmark that computes its ceiling under `array_ceilings`."""
-    fast = copy.copy(benchmark)
-    ceiling = benchmark._ceiling_func
-
-    def array_ceiling():
-        with array_ceilings():
-            return ceiling()
-
-    fast._ceiling_func = array_ceiling
-    return fast
 
 
 def _coded(ceiler: Any, assembly: DataAssembly) -> Repetitions | None:

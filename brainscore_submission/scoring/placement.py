@@ -24,16 +24,18 @@ from PIL import Image
 
 from ..plugin.files import file_sha256, write_whole, writing_to
 
+_BRAINSCORE_PLACE = screen._place_on_screen
+
 
 @contextlib.contextmanager
 def placed_safely() -> Iterator[None]:
     """While inside, what Brain-Score places on its screen is there, whole, and made of the images that were given."""
-    own = screen._place_on_screen
-    screen._place_on_screen = functools.partial(_placed, getattr(own, "__wrapped__", own))  # without its cache
+    screen._place_on_screen = functools.partial(_placed, _BRAINSCORE_PLACE.__wrapped__)  # without its cache
     try:
         yield
     finally:
-        screen._place_on_screen = own
+        # not what was there before: of two threads, the last to leave would put the first one's back
+        screen._place_on_screen = _BRAINSCORE_PLACE
 
 
 def _placed(

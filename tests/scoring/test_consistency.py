@@ -6,13 +6,12 @@ import pytest
 import xarray as xr
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidAssembly, walk_coords
 from brainscore_vision import load_ceiling
-from brainscore_vision.benchmarks import BenchmarkBase
 from brainscore_vision.metrics.internal_consistency import ceiling as brainscore
 from brainscore_vision.metrics.internal_consistency.ceiling import InternalConsistency
 from brainscore_vision.utils import LazyLoad
 
 from brainscore_submission.scoring import consistency
-from brainscore_submission.scoring.consistency import ArrayConsistency, array_ceilings, covers, with_array_ceiling
+from brainscore_submission.scoring.consistency import ArrayConsistency, array_ceilings, covers
 
 
 def make_responses(n_stimuli=24, n_neuroids=5, n_repetitions=6, dtype=np.float64, seed=0, nan=0.0, missing=0.0):
@@ -189,19 +188,6 @@ def test_an_assembly_that_is_loaded_when_it_is_needed(no_loops):
     theirs = InternalConsistency()(responses)
     no_loops()
     assert_same_score(ArrayConsistency(InternalConsistency())(LazyLoad(lambda: responses)), theirs)
-
-
-def test_a_benchmark_s_copy_has_the_same_ceiling_and_the_benchmark_keeps_its_own(no_loops):
-    responses = make_responses()
-    benchmark = BenchmarkBase("consistency-test", lambda: load_ceiling("internal_consistency")(responses), version=1)
-    ceiling_func = benchmark._ceiling_func
-    theirs = ceiling_func()
-    fast = with_array_ceiling(benchmark)
-    assert benchmark._ceiling_func is ceiling_func
-    no_loops()
-    assert_same_score(fast._ceiling_func(), theirs)
-    with pytest.raises(AssertionError, match="loop ran"):
-        ceiling_func()
 
 
 @pytest.mark.filterwarnings("ignore:unique with argument that is not:FutureWarning")  # xarray 2022.3 on pandas 2.3
