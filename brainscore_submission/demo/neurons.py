@@ -13,6 +13,7 @@ import torch
 from brainscore_core.supported_data_standards.brainio.assemblies import NeuronRecordingAssembly
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.benchmark_helpers.screen import ImageConverter
+from filelock import FileLock
 from PIL import Image
 from torchvision import transforms
 
@@ -100,10 +101,11 @@ def features(degrees: int) -> dict[str, np.ndarray]:
     code = hashlib.sha256(inspect.getsource(ground_truth).encode()).hexdigest()
     facts = {"pictures": folder.sha256, "degrees": degrees, "code": code, **versions_of(("numpy", *NETWORK_CODE))}
     path = folder.path.parent / f"{folder.path.name}-answers-{degrees}.npz"
-    kept = kept_arrays.load(path, facts)
-    if kept is None:
-        kept = _computed(degrees, folder)
-        kept_arrays.save(path, kept, facts)
+    with FileLock(f"{path}.lock"):  # of several runs at once, one computes
+        kept = kept_arrays.load(path, facts)
+        if kept is None:
+            kept = _computed(degrees, folder)
+            kept_arrays.save(path, kept, facts)
     return kept
 
 
