@@ -16,27 +16,28 @@ from ..asked import Asked
 from ..plugin.errors import UserError
 from .front_end import Terminal
 from .progress import watching
+from .remembered import SEARCH, note_of, recall, remember
 
 if TYPE_CHECKING:
     from ..models.model import Model
+    from ..scoring.kept import Described, ScoreOptions
     from ..scoring.plan import Plan
     from ..scoring.records import Record
-    from ..scoring.score import ScoreOptions
     from ..scoring.suites import Suite
 
 logger = logging.getLogger(__name__)
 
-SEARCH = "search"  # instead of layers: those that a layer search on the same suite finds
 _ONE_MODEL = threading.Lock()  # a worker with several threads scores one model at a time
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A model on what it could be scored on."""
+    """A model on what it could be scored on; left out is what it has no readout layer for."""
 
-    model: Model
+    model: Model | Described
     suite: Suite
     records: list[Record]
+    left_out: list[str]
 
     def summary(self) -> dict[str, Any]:
         """As `scoring.display.summary`."""
@@ -74,6 +75,48 @@ def _is_full_disk(error: BaseException | None) -> bool:
     return False
 
 
+def answered(asked: Asked, options: ScoreOptions) -> Scored | None:
+    """What is recorded of a model, where nothing is left to do; None where something may be.
+
+    Loads no network and no Brain-Score.
+
+    Raises
+    ------
+    UserError
+        For an unknown rerun policy.
+    """
+    from ..scoring.kept import kept_records, readable, said_of_kept, say_nothing
+
+    noted = None if options.rerun == "all" else recall(note_of(asked, options.engine))
+    if noted is None:
+        return None
+    model, suite = noted
+    scored = readable(suite, model)
+    if options.rerun == "never":
+        kept = kept_records(model, scored, options)
+    else:
+        kept = kept_records(model, scored, options, say_nothing)
+        if len(kept) < len(scored.leaves):
+            return None
+    if kept:
+        options.watcher.stage(said_of_kept(kept, scored))
+    return Scored(model, scored, list(kept.values()), _left_out(suite, scored))
+
+
+def answered_all(each: Sequence[Asked], options: ScoreOptions) -> list[Scored] | None:
+    """`answered` of every model, or None where one of them has anything left, or two would go under one name."""
+    there = []
+    for asked in each:
+        if (one := answered(asked, options)) is None:
+            return None
+        there.append(one)
+    return there if len({one.model.name for one in there}) == len(there) else None
+
+
+def _left_out(suite: Suite, scored: Suite) -> list[str]:
+    return [leaf for leaf in suite.leaves if leaf not in scored.leaves]
+
+
 def score_one(asked: Asked, suite: Suite, options: ScoreOptions) -> Scored:
     """Open a model, search its layers where that is asked for, and score it.
 
@@ -85,8 +128,12 @@ def score_one(asked: Asked, suite: Suite, options: ScoreOptions) -> Scored:
     ------
     UserError
     """
-    from ..scoring.score import readable, score_suite
+    from ..scoring.kept import readable
+    from ..scoring.score import score_suite
 
+    if (there := answered(asked, options)) is not None:
+        return there
+    note = note_of(asked, options.engine)
     searches = asked.layers == SEARCH
     opened = replace(asked, layers=None) if searches else asked
     watcher = options.watcher
@@ -99,8 +146,10 @@ def score_one(asked: Asked, suite: Suite, options: ScoreOptions) -> Scored:
     options = with_room(options, opened, model)
     if searches:
         model = _with_searched_layers(model, suite, opened, options)
-    suite = readable(suite, model)
-    return Scored(model, suite, score_suite(model, suite, options))
+    read = readable(suite, model)
+    records = score_suite(model, read, options)
+    remember(note if note == note_of(asked, options.engine) else None, model, suite)
+    return Scored(model, read, records, _left_out(suite, read))
 
 
 def with_room(options: ScoreOptions, asked: Asked, model: Model) -> ScoreOptions:
@@ -128,7 +177,7 @@ def plan_many(
 
     Weights that are not on this machine are not fetched for it: time and disk depend on the architecture alone.
     """
-    from ..scoring.score import Watcher
+    from ..scoring.kept import Watcher
 
     plans, ready, outcome, names = [], [], Outcome(), {}
     silent = replace(options, watcher=Watcher())
@@ -151,9 +200,12 @@ def _plan(asked: Asked, suite: Suite, options: ScoreOptions) -> tuple[str, Plan 
     from ..models.opening import describe
     from ..plugin.checkpoint import UNTRAINED
     from ..plugin.fetching import is_present
-    from ..scoring.plan import plan_scoring
-    from ..scoring.score import readable
+    from ..scoring.kept import readable
+    from ..scoring.plan import nothing_left
+    from ..scoring.rehearsal import plan_scoring
 
+    if (there := answered(asked, options)) is not None:
+        return there.model.name, nothing_left(there.model.name, len(there.suite.leaves))
     card = describe(asked.model)
     fetches = asked.weights is None and bool(card.weights.sources) and not is_present(card)
     stand_in = replace(asked, weights=UNTRAINED, name=asked.name or card.identifier) if fetches else asked

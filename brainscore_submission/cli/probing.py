@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from ..models.model import Model
     from ..probes.attention import ClassAttention
     from ..probes.perturbations import Grid, Perturbation
+    from ..scoring.kept import ScoreOptions
     from ..scoring.records import Record
-    from ..scoring.score import ScoreOptions
     from ..scoring.suites import Suite
 
 SUITE = "probes"
@@ -236,7 +236,7 @@ def on_scores(
 ) -> None:
     """Open model and suite, say the cost, record and score each level, and show the curves."""
     from ..probes.scores import curves, hierarchy_by_level, score_levels
-    from ..scoring.score import ScoreOptions, readable
+    from ..scoring.kept import ScoreOptions, readable
     from ..scoring.suites import loaded_once
     from .many import with_room
 
@@ -267,8 +267,8 @@ def _cost(
 ) -> dict[str, Any]:
     """What the levels without records take: each the same, so one is planned."""
     from ..probes.scores import at_level
-    from ..scoring.plan import plan_scoring
-    from ..scoring.score import kept_records
+    from ..scoring.kept import kept_records
+    from ..scoring.rehearsal import plan_scoring
 
     todo = []
     for level in levels:

@@ -48,6 +48,7 @@ class Model:
     batch_size : images in a forward pass
     precision : of the forward pass
     perturbation : of every image, or None
+    weights_file : that the weights were read from, None where there is none
     """
 
     name: str
@@ -60,6 +61,7 @@ class Model:
     batch_size: int = 8
     precision: str = "float32"
     perturbation: Perturbation | None = None
+    weights_file: Path | None = None
 
     @property
     def fingerprint(self) -> str:

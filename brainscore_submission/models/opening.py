@@ -151,6 +151,7 @@ def open_model(
         card=card,
         network=loaded.network,
         origin=loaded.origin | _about(card, loaded),
+        weights_file=loaded.file,
         layers=committed,
         layer_map=map_name,
         device=device,

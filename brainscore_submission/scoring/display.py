@@ -19,6 +19,7 @@ from .records import MARKS, Record, marks_of
 
 if TYPE_CHECKING:  # a list of models imports no network
     from ..models.model import Model
+    from .kept import Described
     from .suites import Suite
 
 # How the averages of a suite are taken, in words.
@@ -26,7 +27,7 @@ AVERAGES = {"complete": "none where a benchmark has no score", "scored": "over w
 SITE_RULE = "failed and missing count as 0; average of neural (V1, V2, V4, IT) and behavior"
 
 
-def summary(model: Model, suite: Suite, records: Sequence[Record]) -> dict[str, Any]:
+def summary(model: Model | Described, suite: Suite, records: Sequence[Record]) -> dict[str, Any]:
     """Everything that `evaluate` has to say, as one JSON-able object."""
     scores = {record.benchmark: record.score for record in records}
     today = suite.average(scores)
@@ -55,7 +56,7 @@ def summary(model: Model, suite: Suite, records: Sequence[Record]) -> dict[str, 
     }
 
 
-def show(model: Model, suite: Suite, records: Sequence[Record], console: Console) -> None:
+def show(model: Model | Described, suite: Suite, records: Sequence[Record], console: Console) -> None:
     """Print the table of a suite."""
     facts = summary(model, suite, records)
     console.print(
@@ -132,12 +133,12 @@ def model_table(rows: Sequence[tuple[str, str, str, bool, float | None]]) -> Tab
     return table
 
 
-def _published(model: Model) -> PublishedModel | None:
+def _published(model: Model | Described) -> PublishedModel | None:
     number = model.card.competition_id
     return None if number is None else published_model(number)
 
 
-def _title(model: Model, facts: dict[str, Any]) -> str:
+def _title(model: Model | Described, facts: dict[str, Any]) -> str:
     name = model.card.name if model.name == model.card.identifier else model.name
     title = f"{model.card.title or model.card.identifier} ({name}) on suite {facts['suite']}"
     return title + "".join(f"  [{mark}]" for mark in facts["marks"])
@@ -199,7 +200,7 @@ def _area_rows(facts: dict[str, Any]) -> dict[str, dict[str, float | None]]:
     return {"today, r²/c": ours, "2022, (r/c)²": {**facts["areas_2022"], "average": facts["average_2022"]}}
 
 
-def _footnotes(model: Model, suite: Suite, records: Sequence[Record], facts: dict[str, Any]) -> list[str]:
+def _footnotes(model: Model | Described, suite: Suite, records: Sequence[Record], facts: dict[str, Any]) -> list[str]:
     notes = [_hierarchy_line(facts)] if set(AREAS) <= set(facts["areas"]) else []
     notes += _reason_lines(records)
     published = _published(model)
