@@ -14,7 +14,16 @@ from rich.console import Console
 from ..asked import Asked
 from ..words import few
 from .front_end import Terminal, front_end, typed_command
-from .many import Outcome, answered, answered_all, plan_many, score_many, score_on_cluster, score_one
+from .many import (
+    Outcome,
+    answered,
+    answered_all,
+    plan_many,
+    require_usable,
+    score_many,
+    score_on_cluster,
+    score_one,
+)
 from .model_lists import asked_of_each
 from .progress import watching
 from .remembered import SEARCH
@@ -181,6 +190,8 @@ def _evaluate_many(
     suite, ready = None, []
     there = answered_all(each, options)
     if there is None:
+        for asked in each:
+            require_usable(asked, options)
         suite = loaded_once(each[0].open_suite())
         plans, ready, outcome = plan_many(each, suite, options, terminal)
     else:

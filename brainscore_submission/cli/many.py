@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..asked import Asked
 from ..plugin.errors import UserError
+from ..plugin.files import require_writable_later
+from ..words import parse_bytes
 from .front_end import Terminal
 from .progress import watching
 from .remembered import SEARCH, note_of, recall, remember
@@ -117,6 +119,24 @@ def _left_out(suite: Suite, scored: Suite) -> list[str]:
     return [leaf for leaf in suite.leaves if leaf not in scored.leaves]
 
 
+def require_usable(asked: Asked, options: ScoreOptions) -> None:
+    """See at the door, before anything is fetched, that what was typed beside model and suite can be used.
+
+    Raises
+    ------
+    UserError
+    """
+    from ..scoring.fast_metrics import require_engine
+    from ..scoring.kept import require_rerun
+
+    require_rerun(options.rerun)
+    require_engine(options.engine)
+    for size in filter(None, (asked.memory, asked.disk)):
+        parse_bytes(size)
+    if options.rerun != "never":
+        require_writable_later(options.results, "--results")
+
+
 def score_one(asked: Asked, suite: Suite, options: ScoreOptions) -> Scored:
     """Open a model, search its layers where that is asked for, and score it.
 
@@ -133,6 +153,7 @@ def score_one(asked: Asked, suite: Suite, options: ScoreOptions) -> Scored:
 
     if (there := answered(asked, options)) is not None:
         return there
+    require_usable(asked, options)
     note = note_of(asked, options.engine)
     searches = asked.layers == SEARCH
     opened = replace(asked, layers=None) if searches else asked

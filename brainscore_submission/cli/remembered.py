@@ -20,7 +20,6 @@ from ..asked import Asked
 from ..models.layer_maps import origin_path
 from ..plugin.card import Card, Preprocessing, Source, Weights
 from ..plugin.errors import UserError
-from ..plugin.fetching import cache_folder, weights_path
 from ..plugin.files import file_sha256, read_toml, write_whole
 
 if TYPE_CHECKING:
@@ -43,6 +42,7 @@ def note_of(asked: Asked, engine: str) -> Path | None:
     ----------
     engine : of the scores
     """
+    from ..plugin.fetching import cache_folder
     from ..scoring.records import versions
 
     if asked.layers == SEARCH or any(one in asked.model for one in _OPENED_EACH_TIME):
@@ -105,6 +105,8 @@ def remember(note: Path | None, model: Model, suite: Suite) -> None:
 
 def _holds(card: Card, noted: Path, sha256: str) -> bool:
     """Whether the file that opening would take has the bytes that it took: our cache is looked at first."""
+    from ..plugin.fetching import weights_path
+
     ours = weights_path(card)
     file = ours if ours.is_file() else noted
     return file.is_file() and file_sha256(file) == sha256

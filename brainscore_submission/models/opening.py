@@ -14,8 +14,9 @@ from torchvision.models import get_model_weights
 from ..engine.recorder import require_precision
 from ..plugin.areas import AREAS, AREAS_AND_BEHAVIOR
 from ..plugin.card import PREPROCESSINGS, Card, Weights, find_card, load_card
-from ..plugin.checkpoint import GIVEN, TORCHVISION, Loaded, load_network, torchvision_models
+from ..plugin.checkpoint import GIVEN, TORCHVISION, Loaded, build_network, load_network, torchvision_models
 from ..plugin.errors import UserError, suggest
+from ..plugin.fetching import is_present
 from ..plugin.hooks import module_of
 from ..plugin.timm_card import identifier_of, timm_card
 from .hub_card import hub_card
@@ -141,11 +142,13 @@ def open_model(
         if preprocessing not in PREPROCESSINGS:
             raise UserError(f"unknown preprocessing '{preprocessing}'.{suggest(preprocessing, PREPROCESSINGS)}")
         card = dataclasses.replace(card, preprocessing=PREPROCESSINGS[preprocessing])
+    if weights is None and card.weights.sources and not is_present(card):
+        with torch.device("meta"):
+            _require_layers(build_network(card), committed)  # before anything is fetched
     loaded = opener_of(typed)[0].load(card, weights, ema=ema, progress=progress)
     if loaded.num_classes is not None:
         card = dataclasses.replace(card, num_classes=loaded.num_classes)
-    for layer in set(committed.values()):
-        module_of(loaded.network, layer)  # an unknown layer is found now, not after the recording
+    _require_layers(loaded.network, committed)  # now, and not after the recording
     return Model(
         name=name or default_name(card, loaded.origin),
         card=card,
@@ -158,6 +161,11 @@ def open_model(
         batch_size=batch_size or (64 if device.startswith("cuda") else 8),
         precision=precision,
     )
+
+
+def _require_layers(network: torch.nn.Module, committed: Mapping[str, str]) -> None:
+    for layer in set(committed.values()):
+        module_of(network, layer)
 
 
 def default_name(card: Card, origin: Mapping[str, Any]) -> str:

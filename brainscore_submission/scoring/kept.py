@@ -35,6 +35,17 @@ RERUN = {
 }
 
 
+def require_rerun(policy: str) -> None:
+    """
+    Raises
+    ------
+    UserError
+        For an unknown rerun policy.
+    """
+    if policy not in RERUN:
+        raise UserError(f"unknown rerun policy '{policy}'.{suggest(policy, RERUN)}")
+
+
 def say_nothing(*_said: object) -> None:
     """A named function, so that options with a watcher can go to another process."""
 
@@ -146,8 +157,7 @@ def kept_records(
     UserError
         For an unknown rerun policy.
     """
-    if options.rerun not in RERUN:
-        raise UserError(f"unknown rerun policy '{options.rerun}'.{suggest(options.rerun, RERUN)}")
+    require_rerun(options.rerun)
     if options.rerun == "all":
         return {}
     kept = {}
