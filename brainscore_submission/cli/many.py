@@ -169,7 +169,7 @@ def score_one(asked: Asked, suite: Suite, options: ScoreOptions) -> Scored:
         model = _with_searched_layers(model, suite, opened, options)
     read = readable(suite, model)
     records = score_suite(model, read, options)
-    remember(note if note == note_of(asked, options.engine) else None, model, suite)
+    remember(note if note == note_of(asked, options.engine) else None, asked, model, suite)
     return Scored(model, read, records, _left_out(suite, read))
 
 

@@ -79,7 +79,7 @@ def recall(note: Path | None) -> tuple[Described, Suite] | None:
     return described, Suite(**suite | {"simulated_leaves": frozenset(suite["simulated_leaves"])})
 
 
-def remember(note: Path | None, model: Model, suite: Suite) -> None:
+def remember(note: Path | None, asked: Asked, model: Model, suite: Suite) -> None:
     """Note what opening gave; a cache that cannot be written makes the next command slow, and no more.
 
     Parameters
@@ -95,7 +95,8 @@ def remember(note: Path | None, model: Model, suite: Suite) -> None:
     facts = {
         "model": described | {"card": dataclasses.asdict(model.card)},
         "suite": tables | {"simulated_leaves": sorted(suite.simulated_leaves)},
-        "weights_file": model.weights_file and str(model.weights_file.absolute()),
+        # One that was given is part of the note's name.
+        "weights_file": str(model.weights_file.absolute()) if model.weights_file and not asked.weights else None,
     }
     try:
         write_whole(note, json.dumps(facts, ensure_ascii=False).encode())
