@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from ..asked import Asked
 from ..plugin.errors import UserError
 from ..words import duration_in_words
+from ..words.tables import Rows
 from .front_end import Terminal, typed_command
 from .progress import downloading, progress_bar
 
@@ -174,11 +172,7 @@ def show(
             }
         )
         return
-    table = Table(
-        title=Text(" · ".join([f"{model.name} on {images.name}", *model.marks])), box=SIMPLE_HEAD, title_justify="left"
-    )
-    for heading in ("measure", "value", "95 % interval", "images", "passes"):
-        table.add_column(heading, justify="left" if heading == "measure" else "right", overflow="fold")
+    cells = []
     for record in records:
         one, settings = record.measured, record.measured.settings
         what = " ".join(
@@ -190,7 +184,8 @@ def show(
             what += f", {settings['of_ceiling']:.3f} of the human ceiling"
         ends = "" if one.interval is None else f"{one.interval[0]:.3f} to {one.interval[1]:.3f}"
         passes = settings.get("mean_passes")
-        table.add_row(Text(what), f"{one.value:.3f}", ends, str(one.n), "" if passes is None else f"{passes:g}")
+        cells.append((what, f"{one.value:.3f}", ends, str(one.n), "" if passes is None else f"{passes:g}"))
     console = Console(file=terminal.out)
-    console.print(table)
+    title = " · ".join([f"{model.name} on {images.name}", *model.marks])
+    console.print(Rows(("measure", "value", "95 % interval", "images", "passes"), cells, title=title))
     console.print(f"records, and a table of the images beside each: {records[0].path(results).parent}", soft_wrap=True)

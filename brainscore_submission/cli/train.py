@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from ..plugin.errors import UserError, suggest
 from ..words import duration_in_words
+from ..words.tables import Rows
 from .front_end import Terminal, front_end
 from .progress import progress_bar
 
@@ -199,12 +199,12 @@ def _train(terminal: Terminal, job: Job, processes: Processes, as_json: bool) ->
     if as_json:
         terminal.write_json({"run": str(job.folder), "best_epoch": best, "validation": history})
         return
-    table = Table("epoch", "top-1", "top-5", "one step", "robust top-1", "")
+    cells = []
     for epoch, found in enumerate(history):
         shares = (found[name] for name in ("top1", "top5", "fgsm_top1", "robust_top1"))
-        table.add_row(str(epoch), *(f"{share:.3f}" for share in shares), "best" if epoch == best else "")
+        cells.append((str(epoch), *(f"{share:.3f}" for share in shares), "best" if epoch == best else ""))
     console = Console(file=terminal.out, markup=False, highlight=False, soft_wrap=True)
-    console.print(table)
+    console.print(Rows(("epoch", "top-1", "top-5", "one step", "robust top-1", ""), cells))
     console.print(f"Next: brainscore-submission train export {job.folder} --epoch {best} --name <identifier>")
 
 
