@@ -88,11 +88,13 @@ def open_all(
     """The model, the function that is attacked, and the images in its frame; what was passed over is said."""
     import dataclasses
 
+    from ..engine.devices import require_float64
     from ..labelled_images.images import read_labelled_images
     from ..robustness.classifiers import classifier_of
 
     if not where.exists():  # before any weights are fetched
         raise UserError(f"there is no {where}. Give a folder with a folder for each class, a CSV file or an npz.")
+    require_float64(asked.device, "attacks, and probes of accuracy,")
     opened = open_asked(terminal, asked)
     with progress_bar(terminal) as advance:
         images = read_labelled_images(

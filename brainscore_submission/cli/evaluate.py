@@ -96,7 +96,7 @@ def evaluate(
     engine: Annotated[
         str, typer.Option(help="gram (ours, exact), surrogate, converged, or brainscore (the reference).")
     ] = "gram",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda[:i].")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda[:i], or mps (Apple's GPU).")] = "auto",
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images in a forward pass.")] = None,
     precision: Annotated[str, typer.Option(help="float32, tf32, bfloat16 or float16.")] = "float32",
     memory: Annotated[

@@ -48,7 +48,7 @@ def predict(
     layer_map: Annotated[str, typer.Option(help="paper, another name, or a JSON file.")] = "paper",
     layers: Annotated[str | None, typer.Option(help="V1=…,V2=…,V4=…,IT=…")] = None,
     preprocessing: Annotated[str | None, typer.Option(help="crop224 or squash224; default the card's.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda[:i].")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda[:i], or mps (Apple's GPU).")] = "auto",
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images in a forward pass.")] = None,
     rerun: Annotated[str, typer.Option(help="missing, or all: fit anew.")] = "missing",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,

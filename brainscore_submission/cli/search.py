@@ -87,7 +87,7 @@ def search_command(
             str | None, typer.Option(help="For the recording, e.g. 4GB; default half of what is free.")
         ] = None,
         disk: Annotated[str | None, typer.Option(help="For features and Gram matrices, e.g. 20GB; 0 for none.")] = None,
-        device: Annotated[str, typer.Option(help="auto, cpu or cuda[:i].")] = "auto",
+        device: Annotated[str, typer.Option(help="auto, cpu, cuda[:i], or mps (Apple's GPU).")] = "auto",
         batch_size: Annotated[int | None, typer.Option(min=1, help="Images in a forward pass.")] = None,
         precision: Annotated[str, typer.Option(help="float32, tf32, bfloat16 or float16.")] = "float32",
         scheduler: Annotated[str | None, typer.Option(help="A dask scheduler: tcp://host:8786.")] = None,

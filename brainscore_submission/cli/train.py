@@ -84,12 +84,14 @@ def train(
         start = {"name": model or asked.model.name, "weights": weights or asked.model.weights}
         asked = dataclasses.replace(asked, model=dataclasses.replace(asked.model, **start))
 
+        from ..engine.devices import require_float64
         from ..models.opening import find_device
         from ..training.loop import PRECISIONS
         from ..training.processes import joined
 
         if precision not in PRECISIONS:
             raise UserError(f"unknown precision '{precision}'.{suggest(precision, PRECISIONS)}")
+        require_float64(device, "training and its validation")
         with joined(find_device(device)) as processes:
             job = _job(terminal, processes, asked, data, val, run, precision, compiled, save_minutes)
             if dry_run:

@@ -35,7 +35,7 @@ def decoded(
     read : callable, path -> Tensor of shape (3, height, width), uint8 where pixels are bytes
     prepare : callable, what `read` gives of several images, on the device -> network input
     batches : paths of the images of each batch
-    device : "cpu" or "cuda[:i]"
+    device : "cpu", "cuda[:i]" or "mps"
     """
     on_gpu = torch.device(device).type == "cuda"
     n_images = sum(map(len, batches))
@@ -44,7 +44,7 @@ def decoded(
 
         def inputs(number: int) -> Tensor:
             images = pixels(number)
-            return prepare(images.pin_memory().to(device, non_blocking=True) if on_gpu else images)
+            return prepare(images.pin_memory().to(device, non_blocking=True) if on_gpu else images.to(device))
 
         yield inputs
 

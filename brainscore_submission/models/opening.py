@@ -125,7 +125,7 @@ def open_model(
     layer_map : "paper", another named map of the card, or a JSON file
     layers : area -> layer, over those of the layer map and the card
     preprocessing : "crop224" or "squash224"; default the card's
-    device : "auto", "cpu" or "cuda[:i]"
+    device : "auto", "cpu", "cuda[:i]" or "mps"
     precision : one of `recorder.PRECISIONS`
     areas : those that will be scored, and so need a layer; none for a layer search, which has no map yet
     **for_what : `held_against` and `simulated` of `layer_maps.committed_layers`
@@ -158,7 +158,7 @@ def open_model(
         layers=committed,
         layer_map=map_name,
         device=device,
-        batch_size=batch_size or (64 if device.startswith("cuda") else 8),
+        batch_size=batch_size or (8 if device == "cpu" else 64),
         precision=precision,
     )
 
@@ -232,7 +232,7 @@ def _typed(name: str) -> str:
 
 
 def find_device(device: str) -> str:
-    """Resolve "auto", and check that the device is there.
+    """Resolve "auto" (the first CUDA device, or the CPU), and check that the device is there.
 
     Raises
     ------
@@ -242,8 +242,12 @@ def find_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     available = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    if device.startswith("cuda") and available == ["cpu"]:
+    if torch.backends.mps.is_available():
+        available.append("mps")
+    elif device == "mps":
+        raise UserError("unknown device 'mps': torch finds no GPU of Apple's here. Use --device cpu.")
+    if device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"unknown device '{device}': torch finds no CUDA device here. Use --device cpu.")
-    if device not in available and not (device == "cuda" and len(available) > 1):
+    if device not in available and device != "cuda":
         raise UserError(f"unknown device '{device}'.{suggest(device, ['auto', *available])}")
     return device
