@@ -18,12 +18,21 @@ Seed = Annotated[int, typer.Option(help="Seed of the resamples.", min=0)]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
 
+def missing(value: Any) -> bool:
+    """Whether a cell of a table of records is empty: None, or the NaN that pandas puts there.
+
+    >>> missing(None), missing(float("nan")), missing(0), missing("V4")
+    (True, True, False, False)
+    """
+    return value is None or value != value
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """
     >>> number(-0.25), number(-0.0001), number(None)
     ('−0.250', '0.000', '–')
     """
-    if value is None or value != value:
+    if missing(value):
         return "–"
     return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
 
@@ -33,7 +42,7 @@ def signed(value: float | None, digits: int = 2) -> str:
     >>> signed(0.25), signed(-0.25)
     ('+0.25', '−0.25')
     """
-    return "–" if value is None or value != value else f"{value:+.{digits}f}".replace("-", "−")
+    return "–" if missing(value) else f"{value:+.{digits}f}".replace("-", "−")
 
 
 def interval(ends: tuple[float, float] | None, digits: int = 3, sign: bool = False) -> str:
