@@ -46,7 +46,9 @@ class Rows:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text | Table]:
         if self._title:
             yield Text(self._title, style="italic")
-        for block in self._blocks(options.max_width):
+        for number, block in enumerate(self._blocks(options.max_width)):
+            if number:
+                yield Text()
             yield self._table([*range(self._names), *block])
 
     def _blocks(self, room: int) -> list[list[int]]:
