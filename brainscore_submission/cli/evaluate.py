@@ -16,7 +16,6 @@ from ..words import few
 from .front_end import Terminal, front_end, typed_command
 from .many import (
     Outcome,
-    answered,
     answered_all,
     plan_many,
     require_usable,
@@ -155,8 +154,7 @@ def _evaluate_one(asked: Asked, options: ScoreOptions, as_json: bool, terminal: 
     from ..scoring.display import show
 
     with watching(terminal) as watcher:
-        options = replace(options, watcher=watcher)
-        scored = answered(asked, options) or score_one(asked, asked.open_suite(), options)
+        scored = score_one(asked, None, replace(options, watcher=watcher))
     records = scored.records
     if as_json:
         terminal.write_json(scored.summary())

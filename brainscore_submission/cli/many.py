@@ -137,11 +137,12 @@ def require_usable(asked: Asked, options: ScoreOptions) -> None:
         require_writable_later(options.results, "--results")
 
 
-def score_one(asked: Asked, suite: Suite, options: ScoreOptions) -> Scored:
-    """Open a model, search its layers where that is asked for, and score it.
+def score_one(asked: Asked, suite: Suite | None, options: ScoreOptions) -> Scored:
+    """Open a model, search its layers where that is asked for, and score it; open nothing where nothing is to do.
 
     Parameters
     ----------
+    suite : what `asked` opens, where that has been done
     options : without cache and budget, which depend on the device
 
     Raises
@@ -155,6 +156,7 @@ def score_one(asked: Asked, suite: Suite, options: ScoreOptions) -> Scored:
         return there
     require_usable(asked, options)
     note = note_of(asked, options.engine)
+    suite = suite or asked.open_suite()
     searches = asked.layers == SEARCH
     opened = replace(asked, layers=None) if searches else asked
     watcher = options.watcher
