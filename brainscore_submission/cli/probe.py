@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..asked import Asked
+from ..words import words_of
 from .asking import HELD_AGAINST, LAYERS, MODEL, asks_for
 from .attacking import (
     DryRunOption,
@@ -17,6 +18,7 @@ from .attacking import (
     ResultsOption,
     SampleOption,
 )
+from .features import features
 from .front_end import front_end
 from .probing import grid_of, lesions, numbers_of, on_accuracy, on_scores, require_one_subject, segment, with_intact
 from .shape_bias import bias_of_model, show_bias
@@ -37,6 +39,8 @@ Examples:
   brainscore-submission probe shape-bias --model 991 --images cue_conflict/
 
   brainscore-submission probe lesion --model timm:deit_small_patch16_224 --images val/
+
+  brainscore-submission probe features --model 991 --train cub/train --test cub/test --last 3
 
 Images: a folder with a folder for each class (n01443537, goldfish or 1), a CSV of file and class_index beside images,
 or an npz of image and label. Masks and orders are drawn for each image from seed and image: the same in any batch and
@@ -222,6 +226,48 @@ def segmentation(
     """
     with front_end() as terminal:
         segment(terminal, asked, images, masks, attention, mass, results, rerun, as_json)
+
+
+@probe_app.command("features")
+@asks_for(*MODEL)
+def feature_ensembles(
+    asked: Asked,
+    train: Annotated[Path, typer.Option(help="Images to learn from: a folder with a folder for each class.")],
+    test: Annotated[Path, typer.Option(help="Images to be asked, of the same classes.")],
+    last: Annotated[int | None, typer.Option(min=1, help="Blocks or stages, from the end; default 4.")] = None,
+    layers: Annotated[str, typer.Option(help="Modules instead, in order, with commas between.")] = "",
+    patches: Annotated[bool, typer.Option("--patches", help="The mean patch token beside the class token.")] = False,
+    shots: Annotated[int | None, typer.Option(min=1, help="Few-shot learning too: training images a class.")] = None,
+    ways: Annotated[int, typer.Option(min=2, help="Classes in each run of it.")] = 5,
+    runs: Annotated[int, typer.Option(min=1, help="Of it.")] = 100,
+    epochs: Annotated[int, typer.Option(min=1, help="Of the linear layer.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Of orders and draws.")] = 0,
+    results: ResultsOption = Path("results"),
+    rerun: RerunOption = "missing",
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """What a linear layer learns of the last 1, 2, 3, … blocks of the frozen network, side by side.
+
+    Of a vision transformer the class token of each block after the final norm (of a CrossViT those of both branches);
+    where none passes through the blocks, the mean patch token. Of a network whose stages timm knows, such as a ResNet,
+    the last stages; of any other name --layers. These are pooled over places, each vector normalised. Each image is
+    shown once for all. Few-shot runs are logistic regressions on features of length 1, asked up to 15 images a class.
+
+    Examples:
+
+      brainscore-submission probe features --model 991 --train cub/train --test cub/test --last 3
+
+      brainscore-submission probe features --model 991 --train cub/train --test cub/test --shots 5 --ways 5 --runs 600
+
+      brainscore-submission probe features --model timm:resnet50 --train cub/train --test cub/test --layers layer4
+    """
+    with front_end() as terminal:
+        few = None if shots is None else (ways, shots, runs)
+        features(
+            terminal, asked, train, test, last, words_of(layers), patches, few, epochs, seed, results, rerun, dry_run,
+            as_json,
+        )  # fmt: skip
 
 
 @probe_app.command("shape-bias")

@@ -23,7 +23,7 @@ from ..plugin.errors import UserError
 from ..plugin.preprocessing import framed, unit_range
 from ..words import count, few
 from .classes import IMAGENET_CLASSES
-from .sources import Source, read_source
+from .sources import Classes, Source, read_source
 
 MOST_BROKEN = 0.01
 AHEAD = 3  # batches that are decoded while one is worked on
@@ -133,7 +133,7 @@ class LabelledImages:
 def read_labelled_images(
     where: str | Path,
     preprocessing: Preprocessing,
-    n_classes: int = IMAGENET_CLASSES,
+    n_classes: Classes = IMAGENET_CLASSES,
     progress: Callable[[int, int], None] | None = None,
 ) -> LabelledImages:
     """Read labelled images: every file is decoded once, so that a broken one is known before long work.
@@ -144,7 +144,7 @@ def read_labelled_images(
         one, of columns `file` and `class_index` (or `class`: an id or name too), its files beside it; or an npz of
         `image` (n, height, width, 3), uint8 or in [0, 1], `label` (n,) and, if wanted, `heatmap` (n, height, width)
     preprocessing : of the network's card, so that a measure on these images is of the same function as its brain score
-    n_classes : of the network
+    n_classes : of the network; or the names of a user's own classes, which folders then have
     progress : called with (images read, of how many)
 
     Raises

@@ -6,7 +6,7 @@ import csv
 import hashlib
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -52,7 +52,27 @@ class Source:
         return framed(self.picture(row), preprocessing)
 
 
-def read_source(where: Path, n_classes: int) -> Source:
+Classes = int | Sequence[str]
+"""How many classes a network tells apart, or what a user's own classes are called: their index is their place."""
+
+
+def class_folders(where: Path) -> tuple[str, ...]:
+    """What the folders of a folder are called, in the order of the alphabet: a user's own classes.
+
+    Raises
+    ------
+    UserError
+        no folder, or none in it
+    """
+    if not where.is_dir():
+        raise UserError(f"there is no folder {where}. Give one with a folder for each class.")
+    names = tuple(sorted(path.name for path in where.iterdir() if path.is_dir()))
+    if not names:
+        raise UserError(f"{where} has no folders: put the images of each class into a folder of its own.")
+    return names
+
+
+def read_source(where: Path, n_classes: Classes) -> Source:
     """What lies there; see `images.read_labelled_images`."""
     if where.is_dir():
         tables = sorted(path for path in where.glob("*.csv") if _has_files(path))
@@ -70,7 +90,7 @@ def read_source(where: Path, n_classes: int) -> Source:
 # --- a folder for each class -------------------------------------------------------------------------------------
 
 
-def _of_folders(folder: Path, n_classes: int) -> Source:
+def _of_folders(folder: Path, n_classes: Classes) -> Source:
     folders = sorted(path for path in folder.iterdir() if path.is_dir())
     if not folders:
         raise UserError(
@@ -122,7 +142,7 @@ def _has_files(path: Path) -> bool:
         return "file" in next(csv.reader(file), [])
 
 
-def _of_table(path: Path, n_classes: int) -> Source:
+def _of_table(path: Path, n_classes: Classes) -> Source:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file, strict=True))
@@ -155,9 +175,10 @@ def _of_table(path: Path, n_classes: int) -> Source:
 # --- arrays ----------------------------------------------------------------------------------------------------------
 
 
-def _of_arrays(path: Path, n_classes: int) -> Source:
+def _of_arrays(path: Path, n_classes: Classes) -> Source:
     arrays, passed_over = load_arrays(path, ARRAYS)
-    images, labels, maps = checked_arrays(path, arrays, n_classes)
+    known = n_classes if isinstance(n_classes, int) else len(n_classes)
+    images, labels, maps = checked_arrays(path, arrays, known)
     notes = [f"passed over in {path.name}: the arrays {few(passed_over)}."] if passed_over else []
     if images.dtype != np.uint8:
         levels = images * 255
