@@ -29,7 +29,8 @@ WITHOUT_BRAINSCORE = {
         "perceived", "semantics", "smallest", "summary", "targeted", "tfrecord", "tolerance",
     ),
     "probes": (
-        "accuracy", "attention", "features", "lesion", "perturbations", "readouts", "segmentation", "shape_bias",
+        "accuracy", "attention", "corruptions", "features", "lesion", "perturbations", "readouts", "segmentation",
+        "shape_bias",
     ),
     "training": ...,
 }  # fmt: skip

@@ -68,8 +68,6 @@ def open_all(
     terminal: Terminal, asked: Asked, where: Path, sample: int | None = None
 ) -> tuple[Model, Classifier, LabelledImages]:
     """The model, the function that is attacked, and the images in its frame; what was passed over is said."""
-    import dataclasses
-
     from ..labelled_images.images import read_labelled_images
     from ..robustness.classifiers import classifier_of
 
@@ -82,10 +80,9 @@ def open_all(
             opened.card.preprocessing,
             opened.card.num_classes,
             lambda done, total: advance("reading images", done, total) if total >= WORTH_SAYING else None,
+            sample,
         )
     terminal.warn(images.notes)
-    if sample is not None and sample < len(images):
-        images = dataclasses.replace(images.sample(sample), name=f"{images.name}-sample{sample}")
     return opened, classifier_of(opened), images
 
 

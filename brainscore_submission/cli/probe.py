@@ -18,6 +18,7 @@ from .attacking import (
     ResultsOption,
     SampleOption,
 )
+from .corruptions import corruptions
 from .features import features
 from .front_end import front_end
 from .probing import grid_of, lesions, numbers_of, on_accuracy, on_scores, require_one_subject, segment, with_intact
@@ -268,6 +269,36 @@ def feature_ensembles(
             terminal, asked, train, test, last, words_of(layers), patches, few, epochs, seed, results, rerun, dry_run,
             as_json,
         )  # fmt: skip
+
+
+@probe_app.command("corruptions")
+@asks_for(*MODEL)
+def corruption_error(
+    asked: Asked,
+    images: Annotated[Path, typer.Option(help="ImageNet-C: <corruption>/<severity>/<class>/<image>.")],
+    baseline: Annotated[
+        Path | None, typer.Option(help="Another model's record of this command; default AlexNet's published errors.")
+    ] = None,
+    sample: SampleOption = None,
+    results: ResultsOption = Path("results"),
+    rerun: RerunOption = "missing",
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Mean corruption error: 15 corruptions at five severities, each error over AlexNet's.
+
+    The images are corrupted already, as ImageNet-C's are, and resized whole to the network's input, without a crop.
+    1 is AlexNet; papers often print it times 100.
+
+    Examples:
+
+      brainscore-submission probe corruptions --model 991 --images imagenet-c/ --sample 1000
+
+      brainscore-submission probe corruptions --model 991 --images imagenet-c/ --baseline
+      results/resnet50/probes/imagenet-c.corruptions.json
+    """
+    with front_end() as terminal:
+        corruptions(terminal, asked, images, baseline, sample, results, rerun, dry_run, as_json)
 
 
 @probe_app.command("shape-bias")

@@ -15,7 +15,7 @@ from torch import nn
 
 from ..attacks.classifier import Classifier
 from ..plugin.errors import UserError
-from ..robustness.accuracy import share
+from ..robustness.accuracy import average, share
 from ..words import count
 from .features import Reading, ensemble, features_of
 
@@ -246,7 +246,7 @@ def _few_shot(
         for n, (learnt, queried) in enumerate(each):
             found[run, n] = few_shot_accuracy(learnt, shown["label"], queried, asked["label"], episode)
         progress("runs", run + 1, few.runs)
-    curve = [{"level": n, **_over_runs(found[:, n - 1])} for n in range(1, last + 1)]
+    curve = [{"level": n, **average(found[:, n - 1], "runs")} for n in range(1, last + 1)]
     measured = {name: value for name, value in curve[-1].items() if name != "level"}
     table = {"run": np.arange(few.runs)} | {f"accuracy at {n}": found[:, n - 1] for n in range(1, last + 1)}
     return test.keep(
@@ -258,13 +258,3 @@ def _few_shot(
         notes=notes,
         facts={"curve": curve, "axis": reading.axis, "chance": 1 / few.ways},
     )
-
-
-def _over_runs(accuracy: np.ndarray) -> dict[str, Any]:
-    """Mean over runs, with a normal interval of the mean."""
-    value, n = float(accuracy.mean()), len(accuracy)
-    if n == 1:
-        return {"value": value, "error": None, "interval": None, "interval_over": None, "n": n}
-    error = float(accuracy.std(ddof=1)) / math.sqrt(n)
-    ends = (max(0.0, value - 1.96 * error), min(1.0, value + 1.96 * error))
-    return {"value": value, "error": error, "interval": ends, "interval_over": "runs (normal)", "n": n}

@@ -31,7 +31,6 @@ def test_every_command_that_opens_a_model_has_the_same_options():
         if "model" in options and path[0] not in DESCRIBES_ITS_OWN_WAY:
             seen.append(" ".join(path))
             assert set(MODEL) <= options, path
-            assert ("layers" in options) == ("layer_map" in options) or path == ("search",)
     assert {"evaluate", "search", "predict", "attack", "attack tolerance", "probe occlusion", "probe lesion"} <= set(
         seen
     )

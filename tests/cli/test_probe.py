@@ -10,6 +10,7 @@ from PIL import Image
 from analysis import probes
 from analysis.standings import read_standings
 from brainscore_submission.cli import app, run
+from brainscore_submission.probes.corruptions import ALEXNET, SEVERITIES
 
 MODEL = ["--model", "timm:test_resnet", "--weights", "untrained"]
 TRUTH = ["--model", "demo:ground_truth", "--suite", "demo", "--areas", "V1"]
@@ -134,6 +135,32 @@ def test_wrong_input_of_features_is_named(typed, classes, arguments, says):
     words = ["features", "--model", "timm:test_vit", "--weights", "untrained", *classes, *arguments]
     ended, out, err = typed(*words)
     assert ended == 1 and says in " ".join(err.split()) and not out
+
+
+def test_corruptions_over_alexnet_and_over_another_model(typed, tmp_path):
+    for name in ALEXNET:
+        for severity in SEVERITIES:
+            for number in range(2):
+                folder = tmp_path / "imagenet-c" / name / str(severity) / "goldfish"
+                folder.mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", (8, 8), (9 * severity, 0, number)).save(folder / f"{number}.png")
+    asked = ["corruptions", *MODEL, "--images", "imagenet-c"]
+    code, out, err = typed(*asked, "--dry-run", "--json")
+    assert code == 0 and json.loads(out)["dry_run"]["passes"] == 150 and "75 x 2 images: 150 passes" in err
+    code, out, _ = typed(*asked)
+    assert code == 0 and "mCE" in out and "AlexNet, published" in out and "50000 images, these are 2" in out
+    code, out, _ = typed(*asked, "--json")
+    (record,) = json.loads(out)["records"]
+    assert record["measured"]["value"] == pytest.approx(np.mean([1 / error for error in ALEXNET.values()]))
+    (path,) = tmp_path.rglob("imagenet-c.corruptions.json")
+    code, out, _ = typed(*asked, "--name", "same", "--baseline", path, "--json")
+    assert code == 0 and json.loads(out)["records"][0]["measured"]["value"] == 1
+    code, _, err = typed(*asked, "--sample", "1", "--baseline", path)
+    assert code == 1 and "is a record of other images: measure" in err
+    code, _, err = typed(*asked, "--baseline", "val.npz")
+    assert code == 1 and "--baseline" in err
+    records, _ = probes.read_probes(tmp_path / "results")
+    assert probes.curves(records[records["model"] != "same"]).axes[0].get_xlabel() == "severity"
 
 
 def test_shuffles_of_brain_scores(typed, tmp_path):
