@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import zipfile
 import zlib
@@ -37,6 +38,7 @@ class Source:
     identities, labels, maps, notes : see `LabelledImages`
     picture : row -> the image as it lies there, in RGB
     hash_of : row -> sha256 of what is read there
+    apart : whether `picture` may go to other processes: it holds names of files, no images
     """
 
     name: str
@@ -46,6 +48,7 @@ class Source:
     hash_of: Callable[[int], str]
     maps: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    apart: bool = False
 
     def read(self, row: int, preprocessing: Preprocessing) -> Tensor:
         """One image as a network sees it: uint8 Tensor of shape (3, input_px, input_px)."""
@@ -128,10 +131,15 @@ def _of_files(folder: Path, files: list[Path], labels: list[int], notes: Iterabl
         name=folder.absolute().name,
         identities=tuple(file.relative_to(folder).as_posix() for file in files),
         labels=np.array(labels, dtype=np.int64),
-        picture=lambda row: open_rgb(files[row]),
+        picture=functools.partial(_picture_of, tuple(map(str, files))),
         hash_of=lambda row: file_sha256(files[row]),
         notes=tuple(notes),
+        apart=True,
     )
+
+
+def _picture_of(files: Sequence[str], row: int) -> Image.Image:
+    return open_rgb(files[row])
 
 
 # --- a table beside images -----------------------------------------------------------------------------------------
