@@ -28,7 +28,10 @@ WITHOUT_BRAINSCORE = {
         "accuracy", "alignment", "blocks", "classifiers", "clickme", "cost", "effectiveness", "grid",
         "perceived", "semantics", "smallest", "summary", "targeted", "tfrecord", "tolerance",
     ),
-    "probes": ("accuracy", "attention", "lesion", "perturbations", "segmentation", "shape_bias"),
+    "probes": (
+        "accuracy", "attention", "corruptions", "features", "lesion", "perturbations", "readouts", "segmentation",
+        "shape_bias",
+    ),
     "training": ...,
 }  # fmt: skip
 

@@ -334,8 +334,10 @@ def _add_rows(table: Table, record: Record) -> None:
         relative = _number(point.get("relative"))
         table.add_row(Text(name), f"{point['level']:g}", _number(value), _ends(point["interval"]), relative)
         name = f"by {one.settings['axis']}" if name == record.benchmark else ""
-    what = "area" if curve else one.metric
-    table.add_row(Text(name), what, _number(one.value), _ends(one.interval), "", end_section=True)
+    if not curve or one.value != curve[-1].get("value"):  # of an ensemble the number is its last level
+        what = "area" if curve else one.metric
+        table.add_row(Text(name), what, _number(one.value), _ends(one.interval), "")
+    table.add_section()
 
 
 def _number(value: float | None) -> str:
