@@ -116,11 +116,12 @@ def curves(records: pd.DataFrame) -> Figure:
         chance = first["settings"].get("chance")
         if chance is not None:
             axes.axhline(chance, color="#5a636d", linewidth=0.8, linestyle=":", label="chance")
+        ticks = [point["level"] for point in first["settings"]["curve"]]
         if "shuffle" in first["metric"]:
             axes.set_xscale("log", base=2)
-            ticks = [point["level"] for point in first["settings"]["curve"]]
-            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
             axes.minorticks_off()
+        if all(float(tick).is_integer() for tick in ticks):  # pieces, degrees, blocks
+            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.axhline(0, color="#5a636d", linewidth=0.8)
         axes.set_xlabel(first["settings"]["axis"])
         axes.set_ylabel("score / intact score" if on_scores else "accuracy")

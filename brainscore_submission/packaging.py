@@ -106,7 +106,7 @@ def parse_weights_location(location: str) -> Source:
     return Source("s3", bucket=bucket, key=key, version=version)
 
 
-def export_weights(card: Card, weights: str | Path | None, out: str | Path) -> dict[str, str]:
+def export_weights(card: Card, weights: str | Path | None, out: str | Path, ema: bool = True) -> dict[str, str]:
     """Write a model's weights as the site's upload page wants them: tensors only, under the network's own names.
 
     Parameters
@@ -114,6 +114,7 @@ def export_weights(card: Card, weights: str | Path | None, out: str | Path) -> d
     card : the model
     weights : its checkpoint in any known layout; None fetches the card's own
     out : file to write; ``torch.load(out, weights_only=True)["state_dict"]`` reads it back
+    ema : whether moving averages of the weights are taken where the file has them
 
     Returns
     -------
@@ -125,7 +126,7 @@ def export_weights(card: Card, weights: str | Path | None, out: str | Path) -> d
 
     _demand_trained(card, weights)
     require_writable(out)
-    network = load_network(card, weights).network
+    network = load_network(card, weights, ema=ema).network
     tensors = {name: tensor.detach().clone().contiguous() for name, tensor in network.state_dict().items()}
     with whole_file(out) as unfinished, unfinished.open("wb") as file:  # torch's own error of a name is no OSError
         torch.save({"state_dict": tensors}, file)

@@ -8,25 +8,21 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from ..asked import Asked
 from ..plugin.errors import UserError
+from .asking import MODEL, asks_for
 from .attack_studies import convergence, effectiveness, semantics
 from .attacking import (
-    BatchOption,
-    DeviceOption,
     DryRunOption,
     ImagesOption,
     JsonOption,
-    ModelOption,
-    NameOption,
-    PreprocessingOption,
     RerunOption,
     ResultsOption,
     SampleOption,
     SeedOption,
     ThreatOption,
-    WeightsOption,
-    asked_of,
     open_all,
+    require_given,
     show,
     state_cost,
     write_plan,
@@ -59,18 +55,14 @@ attack_app = typer.Typer(
 
 
 @attack_app.callback()
+@asks_for(*MODEL, model_required=False)
 def attack(
     context: typer.Context,
-    model: ModelOption = "",
+    asked: Asked,
     images: ImagesOption = None,
     threat: ThreatOption = "linf:4/255",
     attack: Annotated[list[str] | None, typer.Option(help="An attack; repeatable. Default pgd:10x1.")] = None,
-    name: NameOption = None,
-    weights: WeightsOption = None,
     sample: SampleOption = None,
-    preprocessing: PreprocessingOption = None,
-    device: DeviceOption = "auto",
-    batch_size: BatchOption = None,
     seed: SeedOption = 0,
     results: ResultsOption = Path("results"),
     rerun: RerunOption = "missing",
@@ -80,7 +72,7 @@ def attack(
     """See `ATTACK_HELP`, which is the help text."""
     if context.invoked_subcommand is not None:
         return
-    asked = asked_of(model, images, name, weights, preprocessing, device, batch_size)
+    require_given(asked, images)
     with front_end() as terminal:
         from ..attacks.named import parse_attack
         from ..attacks.threats import parse_threat
@@ -101,19 +93,15 @@ def attack(
 
 
 @attack_app.command()
+@asks_for(*MODEL, model_required=False)
 def tolerance(
-    model: ModelOption = "",
+    asked: Asked,
     images: ImagesOption = None,
     maps: Annotated[Path | None, typer.Option(help="An npz of image, label and heatmap, instead of --images.")] = None,
     search: Annotated[str, typer.Option(help="minimal, or linsley2023 as published.")] = "minimal",
     steps: Annotated[int, typer.Option(min=1, help="Of the search.")] = 100,
     limit: Annotated[float, typer.Option(help="l2 size up to which the mean looks.")] = 10.0,
-    name: NameOption = None,
-    weights: WeightsOption = None,
     sample: SampleOption = None,
-    preprocessing: PreprocessingOption = None,
-    device: DeviceOption = "auto",
-    batch_size: BatchOption = None,
     results: ResultsOption = Path("results"),
     rerun: RerunOption = "missing",
     dry_run: DryRunOption = False,
@@ -129,7 +117,7 @@ def tolerance(
 
       brainscore-submission attack tolerance --model 991 --maps clickme.npz
     """
-    asked = asked_of(model, maps or images, name, weights, preprocessing, device, batch_size)
+    require_given(asked, maps or images)
     with front_end() as terminal:
         from ..robustness.recording import RecordBook
         from ..robustness.smallest import measure_tolerance

@@ -20,23 +20,20 @@ from ..plugin.errors import UserError
 from ..plugin.files import require_writable, write_whole
 from ..words import words_of
 from ..words.tables import Rows
+from .asking import MODEL, asks_for
 from .attacking import (
     BatchOption,
     DeviceOption,
     DryRunOption,
     ImagesOption,
     JsonOption,
-    ModelOption,
-    NameOption,
-    PreprocessingOption,
     ResultsOption,
     SampleOption,
     SeedOption,
     ThreatOption,
-    WeightsOption,
-    asked_of,
     open_all,
     open_asked,
+    require_given,
     show,
     state_cost,
     write_plan,
@@ -144,18 +141,14 @@ def show_gaps(
     terminal.out.write(f"written: {written}\n")
 
 
+@asks_for(*MODEL, model_required=False)
 def convergence(
-    model: ModelOption = "",
+    asked: Asked,
     images: ImagesOption = None,
     threat: ThreatOption = "linf:4/255",
     points: Annotated[int, typer.Option(min=1, help="Images, those classified correctly among them count.")] = 100,
     seeds: Annotated[int, typer.Option(min=1, help="Number of random starts.")] = 20,
     steps: Annotated[int, typer.Option(min=1, help="Of the one long run.")] = 500,
-    name: NameOption = None,
-    weights: WeightsOption = None,
-    preprocessing: PreprocessingOption = None,
-    device: DeviceOption = "auto",
-    batch_size: BatchOption = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The table to write.")] = Path("convergence.csv"),
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
@@ -166,7 +159,7 @@ def convergence(
 
       brainscore-submission attack convergence --model 991 --images val/ --points 100 --seeds 20
     """
-    asked = asked_of(model, images, name, weights, preprocessing, device, batch_size)
+    require_given(asked, images)
     with front_end() as terminal:
         import numpy as np
 
@@ -226,20 +219,16 @@ def convergence(
         )
 
 
+@asks_for(*MODEL, model_required=False)
 def semantics(
-    model: ModelOption = "",
+    asked: Asked,
     images: ImagesOption = None,
     judges: Annotated[str, typer.Option(help="Other models, with commas between: timm:convnext_base,991.")] = "",
     judge_list: Annotated[
         Path | None, typer.Option(help="Or a TOML list of them, as for evaluate.py --models.")
     ] = None,
     threat: ThreatOption = "linf:4/255",
-    name: NameOption = None,
-    weights: WeightsOption = None,
     sample: SampleOption = None,
-    preprocessing: PreprocessingOption = None,
-    device: DeviceOption = "auto",
-    batch_size: BatchOption = None,
     seed: SeedOption = 0,
     results: ResultsOption = Path("results"),
     dry_run: DryRunOption = False,
@@ -251,14 +240,14 @@ def semantics(
 
       brainscore-submission attack semantics --model 991 --images val/ --judges timm:convnext_base,timm:resnet50
     """
-    asked = asked_of(model, images, name, weights, preprocessing, device, batch_size)
+    require_given(asked, images)
     with front_end() as terminal:
         from ..attacks.threats import parse_threat
         from ..robustness.perceived import STEPS, measure_semantics
         from ..robustness.recording import RecordBook
 
         within = parse_threat(threat)
-        common = Asked("", device=device, batch_size=batch_size)
+        common = Asked("", device=asked.device, batch_size=asked.batch_size)
         listed = asked_of_each(words_of(judges), judge_list, common)
         if not listed:
             raise UserError("give the models that judge, for example --judges timm:convnext_base.")

@@ -13,7 +13,7 @@ from ..asked import Asked
 from ..plugin.errors import UserError
 from ..words import duration_in_words
 from ..words.tables import Rows
-from .front_end import Terminal, typed_command
+from .front_end import Terminal
 from .progress import downloading, progress_bar
 
 if TYPE_CHECKING:
@@ -24,13 +24,9 @@ if TYPE_CHECKING:
 
 WORTH_SAYING = 1000  # images; fewer are read in seconds
 
-ModelOption = Annotated[str, typer.Option(help="991, 1084, …, a card's identifier, or timm:<name>.")]
-NameOption = Annotated[str | None, typer.Option(help="What records and tables call it; default the identifier.")]
-WeightsOption = Annotated[str | None, typer.Option(help='A checkpoint file, or "untrained".')]
 ImagesOption = Annotated[Path | None, typer.Option(help="Folder of class folders, CSV, or npz.")]
 ThreatOption = Annotated[str, typer.Option(help="Norm and radius in units of pixels in 0 to 1: linf:4/255, l2:3.0.")]
 SampleOption = Annotated[int | None, typer.Option(min=1, help="So many of the images, always the same ones.")]
-PreprocessingOption = Annotated[str | None, typer.Option(help="crop224 or squash224; default the card's.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu or cuda[:i].")]
 BatchOption = Annotated[int | None, typer.Option(min=1, help="Images attacked together; default 8, on a GPU 64.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Of the random starts.")]
@@ -40,29 +36,12 @@ DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what it would
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output, nothing else.")]
 
 
-def asked_of(
-    model: str,
-    images: Path | None,
-    name: str | None = None,
-    weights: str | None = None,
-    preprocessing: str | None = None,
-    device: str = "auto",
-    batch_size: int | None = None,
-) -> Asked:
-    """The model that was asked for; a usage error where it or the images are missing."""
-    if not model:
+def require_given(asked: Asked, images: Path | None) -> None:
+    """A usage error where the model or the images are missing."""
+    if not asked.model:
         raise typer.BadParameter("give a model, for example --model 991.", param_hint="--model")
     if images is None:
         raise typer.BadParameter("give labelled images, for example --images val/.", param_hint="--images")
-    return Asked(
-        model=model,
-        name=name,
-        weights=weights,
-        preprocessing=preprocessing,
-        device=device,
-        batch_size=batch_size,
-        command=typed_command(),
-    )
 
 
 def open_asked(terminal: Terminal, asked: Asked) -> Model:
@@ -74,6 +53,7 @@ def open_asked(terminal: Terminal, asked: Asked) -> Model:
             asked.model,
             name=asked.name,
             weights=asked.weights,
+            ema=asked.ema,
             preprocessing=asked.preprocessing,
             device=asked.device,
             batch_size=asked.batch_size,
@@ -86,8 +66,6 @@ def open_all(
     terminal: Terminal, asked: Asked, where: Path, sample: int | None = None
 ) -> tuple[Model, Classifier, LabelledImages]:
     """The model, the function that is attacked, and the images in its frame; what was passed over is said."""
-    import dataclasses
-
     from ..engine.devices import require_float64
     from ..labelled_images.images import read_labelled_images
     from ..robustness.classifiers import classifier_of
@@ -102,10 +80,9 @@ def open_all(
             opened.card.preprocessing,
             opened.card.num_classes,
             lambda done, total: advance("reading images", done, total) if total >= WORTH_SAYING else None,
+            sample,
         )
     terminal.warn(images.notes)
-    if sample is not None and sample < len(images):
-        images = dataclasses.replace(images.sample(sample), name=f"{images.name}-sample{sample}")
     return opened, classifier_of(opened), images
 
 

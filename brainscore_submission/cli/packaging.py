@@ -13,6 +13,7 @@ from rich.text import Text
 from ..plugin.errors import UserError
 from ..words import count, parse_layers, printable
 from ..words.tables import Rows
+from .asking import EmaOption
 from .front_end import front_end
 from .progress import downloading
 
@@ -50,6 +51,9 @@ Examples:
 
 WEIGHTS_HELP = """
 Write the trained tensors alone, prefix-free, for the site's large-file upload, and print their hashes.
+
+Of a file that holds moving averages beside the weights, the averages; with --no-ema the weights as they were trained,
+which a package then takes: `package --weights w.pt`.
 
 Example:
 
@@ -142,6 +146,7 @@ def weights(
     model: Annotated[str, typer.Option(help="A model.")],
     out: Annotated[Path, typer.Option("-o", "--out", help="The file to write.")],
     source: Annotated[str | None, typer.Option("--weights", help="A checkpoint; default the card's sources.")] = None,
+    ema: EmaOption = True,
     as_json: JsonOption = False,
 ) -> None:
     """See `WEIGHTS_HELP`, which is the help text."""
@@ -154,7 +159,7 @@ def weights(
         card = describe(model)
         require_writable(out)  # before a long download
         with downloading(terminal) as progress:
-            hashes = export_weights(card, source or fetch(card, progress=progress), out)
+            hashes = export_weights(card, source or fetch(card, progress=progress), out, ema)
         if as_json:
             facts = {"identifier": card.identifier, "path": str(out), "bytes": out.stat().st_size, **hashes}
             terminal.out.write(json.dumps(facts, ensure_ascii=False) + "\n")

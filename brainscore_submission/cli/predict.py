@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,8 @@ from ..asked import Asked
 from ..plugin.areas import BEHAVIOR
 from ..plugin.errors import UserError, suggest
 from ..plugin.files import require_writable, whole_file
-from .front_end import front_end, typed_command
+from .asking import LAYERS, MODEL, asks_for
+from .front_end import front_end
 from .progress import downloading, watching
 
 if TYPE_CHECKING:
@@ -34,8 +36,9 @@ Examples:
 """
 
 
+@asks_for(*MODEL, *LAYERS)
 def predict(
-    model: Annotated[str, typer.Option(help="As for evaluate: 991, timm:<name>, my_net.py, …")],
+    asked: Asked,
     images: Annotated[Path, typer.Option(help="A folder of images, or one image.")],
     output: Annotated[Path, typer.Option("--output", "-o", dir_okay=False, help="A .nc or .csv file.")],
     benchmark: Annotated[str | None, typer.Option(help="A benchmark id: MajajHong2015public.IT-pls.")] = None,
@@ -44,29 +47,13 @@ def predict(
     degrees: Annotated[
         float | None, typer.Option(min=0.01, help="Width at which the images are shown; default the benchmark's.")
     ] = None,
-    weights: Annotated[str | None, typer.Option(help="A checkpoint file, untrained, or untrained:<seed>.")] = None,
-    layer_map: Annotated[str, typer.Option(help="paper, another name, or a JSON file.")] = "paper",
-    layers: Annotated[str | None, typer.Option(help="V1=…,V2=…,V4=…,IT=…")] = None,
-    preprocessing: Annotated[str | None, typer.Option(help="crop224 or squash224; default the card's.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda[:i], or mps (Apple's GPU).")] = "auto",
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images in a forward pass.")] = None,
     rerun: Annotated[str, typer.Option(help="missing, or all: fit anew.")] = "missing",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what Brain-Score logs.")] = False,
 ) -> None:
     """See `PREDICT_HELP`, which is the help text."""
-    asked = Asked(
-        model=model,
-        benchmarks=(benchmark,) if benchmark else (),
-        recordings=recordings and str(recordings),
-        areas=area,
-        weights=weights,
-        layer_map=layer_map,
-        layers=layers,
-        preprocessing=preprocessing,
-        device=device,
-        batch_size=batch_size,
-        command=typed_command(),
+    asked = replace(
+        asked, benchmarks=(benchmark,) if benchmark else (), recordings=recordings and str(recordings), areas=area
     )
     if not asked.benchmarks and not asked.recordings:
         raise typer.BadParameter("give --benchmark or --recordings.")

@@ -9,19 +9,18 @@ from typing import Annotated, Any
 import typer
 
 from ..asked import Asked
+from ..words import words_of
+from .asking import HELD_AGAINST, LAYERS, MODEL, asks_for
 from .attacking import (
-    BatchOption,
-    DeviceOption,
     DryRunOption,
     JsonOption,
-    NameOption,
-    PreprocessingOption,
     RerunOption,
     ResultsOption,
     SampleOption,
-    WeightsOption,
 )
-from .front_end import front_end, typed_command
+from .corruptions import corruptions
+from .features import features
+from .front_end import front_end
 from .probing import grid_of, lesions, numbers_of, on_accuracy, on_scores, require_one_subject, segment, with_intact
 from .shape_bias import bias_of_model, show_bias
 
@@ -42,20 +41,14 @@ Examples:
 
   brainscore-submission probe lesion --model timm:deit_small_patch16_224 --images val/
 
+  brainscore-submission probe features --model 991 --train cub/train --test cub/test --last 3
+
 Images: a folder with a folder for each class (n01443537, goldfish or 1), a CSV of file and class_index beside images,
 or an npz of image and label. Masks and orders are drawn for each image from seed and image: the same in any batch and
 order. A killed run goes on where it was. `python -m analysis.probes results/` draws the curves of many models.
 """
 
-ModelOption = Annotated[str, typer.Option(help="991, a card's identifier, timm:<name>, my_net.py, …")]
 ImagesOption = Annotated[Path | None, typer.Option(help="Labelled images, for accuracy.")]
-BenchmarkOption = Annotated[list[str] | None, typer.Option(help="For brain scores, a benchmark id; repeatable.")]
-SuiteOption = Annotated[str | None, typer.Option(help="For brain scores: public, demo, my.toml, …")]
-RecordingsOption = Annotated[Path | None, typer.Option(help="For brain scores, a folder of your own recordings.")]
-MetricOption = Annotated[str, typer.Option(help="For --recordings: pls, ridge_cv, cka or rdm.")]
-AreasOption = Annotated[str | None, typer.Option(help="Of the suite these alone: V4,IT.")]
-LayerMapOption = Annotated[str, typer.Option(help="paper, another name, or a JSON file.")]
-LayersOption = Annotated[str | None, typer.Option(help="V1=…,V2=…,V4=…,IT=…,behavior=…")]
 LevelsOption = Annotated[str | None, typer.Option(help="With commas between; the intact image is always one of them.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Of masks and orders.")]
 
@@ -63,12 +56,10 @@ probe_app = typer.Typer(help=PROBE_HELP, pretty_exceptions_enable=False, rich_ma
 
 
 @probe_app.command()
+@asks_for(*MODEL, *LAYERS, *HELD_AGAINST)
 def occlusion(
-    model: ModelOption,
+    asked: Asked,
     images: ImagesOption = None,
-    benchmark: BenchmarkOption = None,
-    suite: SuiteOption = None,
-    recordings: RecordingsOption = None,
     grid: Annotated[str, typer.Option(help="Cells: 14, or rows and columns, 7x14.")] = "14",
     levels: LevelsOption = None,
     saliency: Annotated[str, typer.Option(help="random, salient or non-salient.")] = "random",
@@ -81,16 +72,7 @@ def occlusion(
     nested: Annotated[bool, typer.Option("--nested", help="A larger share hides what a smaller one hid.")] = False,
     offset: Annotated[int, typer.Option(help="Pixels by which the cells are moved.")] = 0,
     seed: SeedOption = 0,
-    metric: MetricOption = "pls",
-    areas: AreasOption = None,
-    name: NameOption = None,
-    weights: WeightsOption = None,
-    layer_map: LayerMapOption = "paper",
-    layers: LayersOption = None,
-    preprocessing: PreprocessingOption = None,
     sample: SampleOption = None,
-    device: DeviceOption = "auto",
-    batch_size: BatchOption = None,
     results: ResultsOption = Path("results"),
     rerun: RerunOption = "missing",
     dry_run: DryRunOption = False,
@@ -111,10 +93,6 @@ def occlusion(
       brainscore-submission probe occlusion --model timm:resnet50 --images val/ --saliency salient
       --saliency-model timm:deit_small_patch16_224
     """
-    asked = _asked(
-        model, name, weights, layer_map, layers, preprocessing, device, batch_size, benchmark, suite, recordings,
-        metric, areas,
-    )  # fmt: skip
 
     def build() -> list[Any]:
         from ..probes.perturbations import Occlusion
@@ -132,36 +110,20 @@ def _levels_only(build_of: Callable[[str | None, int], Sequence[Any]], help_text
     """A command for changes that have no options but their levels and a seed."""
 
     def command(
-        model: ModelOption,
+        asked: Asked,
         images: ImagesOption = None,
-        benchmark: BenchmarkOption = None,
-        suite: SuiteOption = None,
-        recordings: RecordingsOption = None,
         levels: LevelsOption = None,
         seed: SeedOption = 0,
-        metric: MetricOption = "pls",
-        areas: AreasOption = None,
-        name: NameOption = None,
-        weights: WeightsOption = None,
-        layer_map: LayerMapOption = "paper",
-        layers: LayersOption = None,
-        preprocessing: PreprocessingOption = None,
         sample: SampleOption = None,
-        device: DeviceOption = "auto",
-        batch_size: BatchOption = None,
         results: ResultsOption = Path("results"),
         rerun: RerunOption = "missing",
         dry_run: DryRunOption = False,
         as_json: JsonOption = False,
     ) -> None:
-        asked = _asked(
-            model, name, weights, layer_map, layers, preprocessing, device, batch_size, benchmark, suite, recordings,
-            metric, areas,
-        )  # fmt: skip
         _measure(lambda: build_of(levels, seed), asked, images, sample, results, rerun, dry_run, as_json)
 
     command.__doc__ = help_text
-    return command
+    return asks_for(*MODEL, *LAYERS, *HELD_AGAINST)(command)
 
 
 def _shuffles(levels: str | None, seed: int) -> list[Any]:
@@ -209,20 +171,16 @@ probe_app.command("grey")(_levels_only(_greys, GREY_HELP))
 
 
 @probe_app.command()
+@asks_for(*MODEL)
 def lesion(
-    model: ModelOption,
+    asked: Asked,
     images: Annotated[Path, typer.Option(help="Labelled images.")],
     before: Annotated[
         list[str] | None, typer.Option(help="A module; repeatable. Default blocks 0, 2, 4, 8, 10 or a ResNet's stages.")
     ] = None,
     levels: Annotated[str, typer.Option(help="Shares zeroed, with commas between.")] = "0,0.25,0.5,0.75",
     seed: SeedOption = 0,
-    name: NameOption = None,
-    weights: WeightsOption = None,
-    preprocessing: PreprocessingOption = None,
     sample: SampleOption = None,
-    device: DeviceOption = "auto",
-    batch_size: BatchOption = None,
     results: ResultsOption = Path("results"),
     rerun: RerunOption = "missing",
     dry_run: DryRunOption = False,
@@ -239,28 +197,21 @@ def lesion(
       brainscore-submission probe lesion --model timm:resnet50 --images val/ --before layer3 --levels 0,0.5
     """
     with front_end() as terminal:
-        asked = _asked(
-            model, name, weights, "paper", None, preprocessing, device, batch_size, None, None, None, "pls", None
-        )
         lesions(
             terminal, asked, images, before, numbers_of(levels), seed, sample, results, rerun, dry_run, as_json
         )  # fmt: skip
 
 
 @probe_app.command()
+@asks_for(*MODEL)
 def segmentation(
-    model: ModelOption,
+    asked: Asked,
     images: Annotated[Path, typer.Option(help="Folder of images.")],
     masks: Annotated[Path, typer.Option(help="Folder of PNG masks of the same names: 0 background, 255 void.")],
     attention: Annotated[
         str | None, typer.Option(help="class; of a CrossViT cross-0 (default) or cross-1, its two class tokens.")
     ] = None,
     mass: Annotated[float, typer.Option(min=0, max=1, help="Share of the attention that patches have to hold.")] = 0.9,
-    name: NameOption = None,
-    weights: WeightsOption = None,
-    preprocessing: PreprocessingOption = None,
-    device: DeviceOption = "auto",
-    batch_size: BatchOption = None,
     results: ResultsOption = Path("results"),
     rerun: RerunOption = "missing",
     as_json: JsonOption = False,
@@ -275,16 +226,85 @@ def segmentation(
       --masks voc/SegmentationClass
     """
     with front_end() as terminal:
-        asked = Asked(
-            model=model, name=name, weights=weights, preprocessing=preprocessing, device=device,
-            batch_size=batch_size, command=typed_command(),
-        )  # fmt: skip
         segment(terminal, asked, images, masks, attention, mass, results, rerun, as_json)
 
 
+@probe_app.command("features")
+@asks_for(*MODEL)
+def feature_ensembles(
+    asked: Asked,
+    train: Annotated[Path, typer.Option(help="Images to learn from: a folder with a folder for each class.")],
+    test: Annotated[Path, typer.Option(help="Images to be asked, of the same classes.")],
+    last: Annotated[int | None, typer.Option(min=1, help="Blocks or stages, from the end; default 4.")] = None,
+    layers: Annotated[str, typer.Option(help="Modules instead, in order, with commas between.")] = "",
+    patches: Annotated[bool, typer.Option("--patches", help="The mean patch token beside the class token.")] = False,
+    shots: Annotated[int | None, typer.Option(min=1, help="Few-shot learning too: training images a class.")] = None,
+    ways: Annotated[int, typer.Option(min=2, help="Classes in each run of it.")] = 5,
+    runs: Annotated[int, typer.Option(min=1, help="Of it.")] = 100,
+    epochs: Annotated[int, typer.Option(min=1, help="Of the linear layer.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Of orders and draws.")] = 0,
+    results: ResultsOption = Path("results"),
+    rerun: RerunOption = "missing",
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """What a linear layer learns of the last 1, 2, 3, … blocks of the frozen network, side by side.
+
+    Of a vision transformer the class token of each block after the final norm (of a CrossViT those of both branches);
+    where none passes through the blocks, the mean patch token. Of a network whose stages timm knows, such as a ResNet,
+    the last stages; of any other name --layers. These are pooled over places, each vector normalised. Each image is
+    shown once for all. Few-shot runs are logistic regressions on features of length 1, asked up to 15 images a class.
+
+    Examples:
+
+      brainscore-submission probe features --model 991 --train cub/train --test cub/test --last 3
+
+      brainscore-submission probe features --model 991 --train cub/train --test cub/test --shots 5 --ways 5 --runs 600
+
+      brainscore-submission probe features --model timm:resnet50 --train cub/train --test cub/test --layers layer4
+    """
+    with front_end() as terminal:
+        few = None if shots is None else (ways, shots, runs)
+        features(
+            terminal, asked, train, test, last, words_of(layers), patches, few, epochs, seed, results, rerun, dry_run,
+            as_json,
+        )  # fmt: skip
+
+
+@probe_app.command("corruptions")
+@asks_for(*MODEL)
+def corruption_error(
+    asked: Asked,
+    images: Annotated[Path, typer.Option(help="ImageNet-C: <corruption>/<severity>/<class>/<image>.")],
+    baseline: Annotated[
+        Path | None, typer.Option(help="Another model's record of this command; default AlexNet's published errors.")
+    ] = None,
+    sample: SampleOption = None,
+    results: ResultsOption = Path("results"),
+    rerun: RerunOption = "missing",
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Mean corruption error: 15 corruptions at five severities, each error over AlexNet's.
+
+    The images are corrupted already, as ImageNet-C's are, and resized whole to the network's input, without a crop.
+    1 is AlexNet; papers often print it times 100.
+
+    Examples:
+
+      brainscore-submission probe corruptions --model 991 --images imagenet-c/ --sample 1000
+
+      brainscore-submission probe corruptions --model 991 --images imagenet-c/ --baseline
+      results/resnet50/probes/imagenet-c.corruptions.json
+    """
+    with front_end() as terminal:
+        corruptions(terminal, asked, images, baseline, sample, results, rerun, dry_run, as_json)
+
+
 @probe_app.command("shape-bias")
+@asks_for(*MODEL, model_required=False)
 def shape_bias(
-    model: Annotated[str, typer.Option(help="991, timm:<name>, …; none shows decisions alone.")] = "",
+    asked: Asked,
     images: Annotated[Path | None, typer.Option(help="Folder of images like airplane1-bicycle2.png.")] = None,
     decisions: Annotated[
         list[Path] | None, typer.Option(help="Decisions of others, a CSV file or a folder of them; repeatable.")
@@ -292,11 +312,6 @@ def shape_bias(
     pool: Annotated[str, typer.Option(help="Of a category's classes: sum, or mean as released.")] = "sum",
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The model's decisions, as CSV.")] = None,
     by_category: Annotated[bool, typer.Option("--by-category", help="A row for each category of shapes.")] = False,
-    name: NameOption = None,
-    weights: WeightsOption = None,
-    preprocessing: PreprocessingOption = None,
-    device: DeviceOption = "auto",
-    batch_size: BatchOption = None,
     results: ResultsOption = Path("results"),
     rerun: RerunOption = "missing",
     as_json: JsonOption = False,
@@ -315,9 +330,9 @@ def shape_bias(
 
       brainscore-submission probe shape-bias --model 991 --images cue_conflict/ --decisions decisions/ -o own.csv
     """
-    if not (model or decisions):
+    if not (asked.model or decisions):
         raise typer.BadParameter("give --model and --images, or --decisions.", param_hint="--model")
-    if bool(model) != (images is not None):
+    if bool(asked.model) != (images is not None):
         raise typer.BadParameter("a model needs --images, and images need a --model.", param_hint="--images")
     with front_end() as terminal:
         from ..probes.shape_bias import read_decisions
@@ -325,36 +340,9 @@ def shape_bias(
         others = read_decisions(decisions) if decisions else []
         own: list[Any] = []
         record = None
-        if model:
-            asked = Asked(
-                model=model, name=name, weights=weights, preprocessing=preprocessing, device=device,
-                batch_size=batch_size, command=typed_command(),
-            )  # fmt: skip
+        if asked.model:
             record, own = bias_of_model(terminal, asked, images, pool, results, rerun, output)
         show_bias(terminal, record, own, others, by_category, as_json)
-
-
-def _asked(
-    model: str, name: str | None, weights: str | None, layer_map: str, layers: str | None, preprocessing: str | None,
-    device: str, batch_size: int | None, benchmark: list[str] | None, suite: str | None, recordings: Path | None,
-    metric: str, areas: str | None,
-) -> Asked:  # fmt: skip
-    return Asked(
-        model=model,
-        name=name,
-        weights=weights,
-        layer_map=layer_map,
-        layers=layers,
-        preprocessing=preprocessing,
-        device=device,
-        batch_size=batch_size,
-        benchmarks=tuple(benchmark or ()),
-        suite=suite,
-        recordings=recordings and str(recordings),
-        metric=metric,
-        areas=areas,
-        command=typed_command(),
-    )
 
 
 def _measure(

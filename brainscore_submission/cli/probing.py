@@ -328,8 +328,9 @@ def _rows(record: Record) -> Iterator[tuple[str, ...]]:
         relative = _number(point.get("relative"))
         yield name, f"{point['level']:g}", _number(value), _ends(point["interval"]), relative
         name = f"by {one.settings['axis']}" if name == record.benchmark else ""
-    what = "area" if curve else one.metric
-    yield name, what, _number(one.value), _ends(one.interval), ""
+    if not curve or one.value != curve[-1].get("value"):  # of an ensemble the number is its last level
+        what = "area" if curve else one.metric
+        yield name, what, _number(one.value), _ends(one.interval), ""
 
 
 def _number(value: float | None) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.context import BaseContext
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,11 +27,12 @@ def decoded(
     prepare: Callable[[Tensor], Tensor],
     batches: Sequence[Sequence[Path]],
     device: str = "cpu",
+    apart: bool = False,
 ) -> Iterator[Callable[[int], Tensor]]:
     """Batches of images by their number, to be asked for in order.
 
     Threads read while a CPU computes. A GPU is faster than the threads of one Python, which share its lock: there,
-    processes do it. Both give the same numbers.
+    processes do it, where they may. Both give the same numbers.
 
     Parameters
     ----------
@@ -36,10 +40,11 @@ def decoded(
     prepare : callable, what `read` gives of several images, on the device -> network input
     batches : paths of the images of each batch
     device : "cpu", "cuda[:i]" or "mps"
+    apart : whether `read` may go to other processes: it pickles to a few bytes, a network is not among them, and what
+        it gives depends on nothing that this process has done
     """
     on_gpu = torch.device(device).type == "cuda"
-    n_images = sum(map(len, batches))
-    reading = _in_processes if on_gpu and n_images >= WORTH_PROCESSES else _in_threads
+    reading = _in_processes if on_gpu and apart and sum(map(len, batches)) >= WORTH_PROCESSES else _in_threads
     with reading(read, batches) as pixels:
 
         def inputs(number: int) -> Tensor:
@@ -71,8 +76,9 @@ def _in_processes(
     read: Callable[[Path], Tensor], batches: Sequence[Sequence[Path]]
 ) -> Iterator[Callable[[int], Tensor]]:
     workers = min(16, os.cpu_count() or 1, len(batches))
-    # Forked: what `read` holds on to, a network among it, is not copied.
-    loader = DataLoader(_Batches(read, batches), batch_size=None, num_workers=workers, multiprocessing_context="fork")
+    loader = DataLoader(
+        _Batches(read, batches), batch_size=None, num_workers=workers, multiprocessing_context=_fresh_processes(read)
+    )
     coming = iter(loader)
 
     def pixels(_number: int) -> Tensor:
@@ -82,6 +88,18 @@ def _in_processes(
         return images
 
     yield pixels
+
+
+def _fresh_processes(read: Callable[[Any], Tensor]) -> BaseContext:
+    """Processes that are no copies of this one: a copy could use neither its GPU nor locks that its threads hold.
+
+    They are forked from a server that has loaded what `read` needs, and has started no thread and no GPU.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, getattr(read, "func", read).__module__])  # heeded before it starts
+    return context
 
 
 class _Batches(torch.utils.data.Dataset):

@@ -69,6 +69,7 @@ class Recorder:
     precision : one of `PRECISIONS`
     progress : callable (images done, images in all), called before each batch
     fresh : whether Gram matrices that the cache holds are recorded again
+    apart : whether `read` may go to other processes, see `decoding.decoded`
     """
 
     def __init__(
@@ -85,11 +86,13 @@ class Recorder:
         precision: str = "float32",
         progress: Callable[[int, int], None] | None = None,
         fresh: bool = False,
+        apart: bool = False,
     ):
         require_precision(precision)
         self.network = network.to(device).eval()
         self._read = read
         self._prepare = prepare
+        self._apart = apart
         self.device = str(device)
         self.batch_size = batch_size
         self.precision = precision
@@ -215,7 +218,7 @@ class Recorder:
         """The pixels of batches by their number, read ahead; images are counted as they are asked for."""
         total, asked = sum(len(batch.hashes) for batch in batches), 0
         files = [[paths[sha] for sha in batch.hashes] for batch in batches]
-        with decoded(self._read, self._prepare, files, self.device) as inputs:
+        with decoded(self._read, self._prepare, files, self.device, self._apart) as inputs:
 
             def pixels(number: int) -> Tensor:
                 nonlocal asked

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Sequence
 from functools import cache
 
 from timm.data import ImageNetInfo
 
-from ..plugin.errors import UserError
+from ..plugin.errors import UserError, suggest
 from ..words import few
 
 IMAGENET_CLASSES = 1000
@@ -72,8 +73,12 @@ def class_name(index: int, n_classes: int = IMAGENET_CLASSES) -> str:
     return ImageNetInfo().index_to_description(index).split(",")[0]
 
 
-def require_known(names: list[str], n_classes: int, where: str) -> dict[str, int]:
+def require_known(names: list[str], classes: int | Sequence[str], where: str) -> dict[str, int]:
     """The index of each of several names; those that are no class are named together.
+
+    Parameters
+    ----------
+    classes : how many a network tells apart, or what a user's own are called, whose index is their place
 
     Raises
     ------
@@ -82,7 +87,7 @@ def require_known(names: list[str], n_classes: int, where: str) -> dict[str, int
     indices, reasons = {}, {}
     for name in names:
         try:
-            indices[name] = class_index(name, n_classes)
+            indices[name] = class_index(name, classes) if isinstance(classes, int) else _place(name, classes)
         except UserError as error:
             reasons[name] = str(error)
     if reasons:
@@ -91,6 +96,12 @@ def require_known(names: list[str], n_classes: int, where: str) -> dict[str, int
             f"{where}: {len(reasons)} of {len(names)} names are no class: {few(map(repr, reasons))}.\n{first}"
         )
     return indices
+
+
+def _place(name: str, classes: Sequence[str]) -> int:
+    if name not in classes:
+        raise UserError(f"'{name}' is none of the {len(classes)} classes.{suggest(name, classes)}")
+    return classes.index(name)
 
 
 def _plain(word: str) -> str:

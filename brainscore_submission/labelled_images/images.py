@@ -23,7 +23,7 @@ from ..plugin.errors import UserError
 from ..plugin.preprocessing import framed, unit_range
 from ..words import count, few
 from .classes import IMAGENET_CLASSES
-from .sources import Source, read_source
+from .sources import Classes, Source, read_source
 
 MOST_BROKEN = 0.01
 AHEAD = 3  # batches that are decoded while one is worked on
@@ -87,8 +87,7 @@ class LabelledImages:
 
         A sample of 100 holds those of a sample of 50.
         """
-        by_hash = sorted(range(len(self)), key=lambda row: hashlib.sha256(self.identities[row].encode()).digest())
-        return self.of(sorted(by_hash[:n]))
+        return self.of(_sampled(self.identities, n))
 
     def of(self, rows: Sequence[int]) -> LabelledImages:
         """These images alone."""
@@ -133,8 +132,9 @@ class LabelledImages:
 def read_labelled_images(
     where: str | Path,
     preprocessing: Preprocessing,
-    n_classes: int = IMAGENET_CLASSES,
+    n_classes: Classes = IMAGENET_CLASSES,
     progress: Callable[[int, int], None] | None = None,
+    sample: int | None = None,
 ) -> LabelledImages:
     """Read labelled images: every file is decoded once, so that a broken one is known before long work.
 
@@ -144,8 +144,9 @@ def read_labelled_images(
         one, of columns `file` and `class_index` (or `class`: an id or name too), its files beside it; or an npz of
         `image` (n, height, width, 3), uint8 or in [0, 1], `label` (n,) and, if wanted, `heatmap` (n, height, width)
     preprocessing : of the network's card, so that a measure on these images is of the same function as its brain score
-    n_classes : of the network
+    n_classes : of the network; or the names of a user's own classes, which folders then have
     progress : called with (images read, of how many)
+    sample : look at so many of them alone, drawn as `LabelledImages.sample` draws; their number is in the name then
 
     Raises
     ------
@@ -165,27 +166,36 @@ def read_labelled_images(
         except UserError as error:
             return "", str(error)
 
+    n_images = len(source.identities)
+    rows = _sampled(source.identities, n_images if sample is None else sample)
     looked = []
     with _threads() as pool:
-        for found in pool.map(attempt, range(len(source.identities))):
+        for found in pool.map(attempt, rows):
             looked.append(found)
             if progress is not None:
-                progress(len(looked), len(source.identities))
-    names = zip(source.identities, looked, strict=True)
+                progress(len(looked), len(rows))
+    names = zip(rows, looked, strict=True)
     # the reason begins with the file's whole path, which ends with its name in the set
-    broken = [f"{name}{reason.partition(name)[2]}" for name, (_, reason) in names if reason]
+    broken = [
+        f"{source.identities[row]}{reason.partition(source.identities[row])[2]}" for row, (_, reason) in names if reason
+    ]
     _require_few(broken, len(looked), source)
-    images = LabelledImages(
-        name=source.name,
-        identities=source.identities,
-        labels=source.labels,
-        hashes=tuple(sha256 for sha256, _ in looked),
-        read=read,
+    whole = [row for row, (_, reason) in zip(rows, looked, strict=True) if reason is None]
+    return LabelledImages(
+        name=source.name if len(rows) == n_images else f"{source.name}-sample{sample}",
+        identities=tuple(source.identities[row] for row in whole),
+        labels=source.labels[whole],
+        hashes=tuple(sha256 for sha256, reason in looked if reason is None),
+        read=lambda row: read(whole[row]),
         preprocessing=preprocessing,
-        maps=source.maps,
+        maps=None if source.maps is None else source.maps[whole],
         notes=(*source.notes, *([f"{count(len(broken), 'broken image')} left out: {few(broken)}"] if broken else [])),
     )
-    return images.of([row for row, (_, reason) in enumerate(looked) if reason is None]) if broken else images
+
+
+def _sampled(identities: Sequence[str], n: int) -> list[int]:
+    by_hash = sorted(range(len(identities)), key=lambda row: hashlib.sha256(identities[row].encode()).digest())
+    return sorted(by_hash[:n])
 
 
 def framed_maps(maps: np.ndarray, preprocessing: Preprocessing) -> Tensor:

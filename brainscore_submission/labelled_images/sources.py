@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -37,6 +38,7 @@ class Source:
     identities, labels, maps, notes : see `LabelledImages`
     picture : row -> the image as it lies there, in RGB
     hash_of : row -> sha256 of what is read there
+    apart : whether `picture` may go to other processes: it holds names of files, no images
     """
 
     name: str
@@ -46,13 +48,34 @@ class Source:
     hash_of: Callable[[int], str]
     maps: np.ndarray | None = None
     notes: tuple[str, ...] = ()
+    apart: bool = False
 
     def read(self, row: int, preprocessing: Preprocessing) -> Tensor:
         """One image as a network sees it: uint8 Tensor of shape (3, input_px, input_px)."""
         return framed(self.picture(row), preprocessing)
 
 
-def read_source(where: Path, n_classes: int) -> Source:
+Classes = int | Sequence[str]
+"""How many classes a network tells apart, or what a user's own classes are called: their index is their place."""
+
+
+def class_folders(where: Path) -> tuple[str, ...]:
+    """What the folders of a folder are called, in the order of the alphabet: a user's own classes.
+
+    Raises
+    ------
+    UserError
+        no folder, or none in it
+    """
+    if not where.is_dir():
+        raise UserError(f"there is no folder {where}. Give one with a folder for each class.")
+    names = tuple(sorted(path.name for path in where.iterdir() if path.is_dir()))
+    if not names:
+        raise UserError(f"{where} has no folders: put the images of each class into a folder of its own.")
+    return names
+
+
+def read_source(where: Path, n_classes: Classes) -> Source:
     """What lies there; see `images.read_labelled_images`."""
     if where.is_dir():
         tables = sorted(path for path in where.glob("*.csv") if _has_files(path))
@@ -70,7 +93,7 @@ def read_source(where: Path, n_classes: int) -> Source:
 # --- a folder for each class -------------------------------------------------------------------------------------
 
 
-def _of_folders(folder: Path, n_classes: int) -> Source:
+def _of_folders(folder: Path, n_classes: Classes) -> Source:
     folders = sorted(path for path in folder.iterdir() if path.is_dir())
     if not folders:
         raise UserError(
@@ -108,10 +131,15 @@ def _of_files(folder: Path, files: list[Path], labels: list[int], notes: Iterabl
         name=folder.absolute().name,
         identities=tuple(file.relative_to(folder).as_posix() for file in files),
         labels=np.array(labels, dtype=np.int64),
-        picture=lambda row: open_rgb(files[row]),
+        picture=functools.partial(_picture_of, tuple(map(str, files))),
         hash_of=lambda row: file_sha256(files[row]),
         notes=tuple(notes),
+        apart=True,
     )
+
+
+def _picture_of(files: Sequence[str], row: int) -> Image.Image:
+    return open_rgb(files[row])
 
 
 # --- a table beside images -----------------------------------------------------------------------------------------
@@ -122,7 +150,7 @@ def _has_files(path: Path) -> bool:
         return "file" in next(csv.reader(file), [])
 
 
-def _of_table(path: Path, n_classes: int) -> Source:
+def _of_table(path: Path, n_classes: Classes) -> Source:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file, strict=True))
@@ -155,9 +183,10 @@ def _of_table(path: Path, n_classes: int) -> Source:
 # --- arrays ----------------------------------------------------------------------------------------------------------
 
 
-def _of_arrays(path: Path, n_classes: int) -> Source:
+def _of_arrays(path: Path, n_classes: Classes) -> Source:
     arrays, passed_over = load_arrays(path, ARRAYS)
-    images, labels, maps = checked_arrays(path, arrays, n_classes)
+    known = n_classes if isinstance(n_classes, int) else len(n_classes)
+    images, labels, maps = checked_arrays(path, arrays, known)
     notes = [f"passed over in {path.name}: the arrays {few(passed_over)}."] if passed_over else []
     if images.dtype != np.uint8:
         levels = images * 255

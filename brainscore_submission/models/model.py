@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -89,6 +90,13 @@ class Model:
         pixels = read_pixels(path, self.card.preprocessing)
         return pixels if self.perturbation is None else self.perturbation(pixels, Path(path))
 
+    @property
+    def reader(self) -> Callable[[Path], torch.Tensor]:
+        """`read_image` for other processes too, as long as nothing is perturbed: without the network."""
+        if self.perturbation is not None:
+            return self.read_image
+        return functools.partial(read_pixels, preprocessing=self.card.preprocessing)
+
     def prepare(self, pixels: torch.Tensor) -> torch.Tensor:
         """Network input, on the device of the pixels: Tensor of their shape (..., 3, height, width), float32."""
         return normalise(unit_range(pixels), self.card.preprocessing)
@@ -108,7 +116,7 @@ class Model:
         """A recorder of this network; a fresh one records anew what the cache holds."""
         return Recorder(
             self.network,
-            self.read_image,
+            self.reader,
             self.fingerprint,
             prepare=self.prepare,
             device=self.device,
@@ -118,6 +126,7 @@ class Model:
             precision=self.precision,
             progress=progress,
             fresh=fresh,
+            apart=self.perturbation is None,  # a perturbation may look at images with a network
         )
 
     def activations_model(self) -> ActivationsModel:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from ..attacks.classifier import Classifier
 from ..labelled_images.images import Batch
-from ..robustness.accuracy import share
+from ..robustness.accuracy import average, share
 from ..robustness.blocks import Look
 from ..robustness.classifiers import clean_logits
 from .perturbations import Perturbation, area_under, facts, name_of, require_fitting
@@ -109,9 +108,4 @@ def curve(levels: Sequence[Perturbation], table: Mapping[str, np.ndarray]) -> li
 def area(levels: Sequence[Perturbation], table: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Area under the curve as the mean of the images' own areas, with a normal interval over images, within 0 to 1."""
     right = np.stack([table[column(level)] == table["label"] for level in levels], axis=-1)
-    areas = area_under(levels, right)
-    value, n = float(areas.mean()), len(areas)
-    error = float(areas.std(ddof=1)) / math.sqrt(n) if n > 1 else None
-    ends = None if error is None else (max(0.0, value - 1.96 * error), min(1.0, value + 1.96 * error))
-    over = None if error is None else "images (normal)"
-    return {"value": value, "error": error, "interval": ends, "interval_over": over, "n": n}
+    return average(area_under(levels, right))

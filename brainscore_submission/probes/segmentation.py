@@ -18,6 +18,7 @@ from ..plugin.card import Preprocessing
 from ..plugin.errors import UserError
 from ..plugin.files import file_sha256
 from ..plugin.preprocessing import framed, opened_image, read_pixels
+from ..robustness.accuracy import average
 from ..robustness.blocks import Look
 from ..words import count, few
 from .perturbations import salient_cells
@@ -170,12 +171,7 @@ def measure_segmentation(
     values = table["jaccard"][table["objects"] > 0]
     if not len(values):
         raise UserError("no image has an object: its mask holds 0 (background) and 255 (void) alone.")
-    value, n = float(values.mean()), len(values)
-    error = float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else None
-    measured = {"metric": "jaccard", "value": value, "error": error, "n": n}
-    if error is not None:
-        ends = (max(0.0, value - 1.96 * error), min(1.0, value + 1.96 * error))
-        measured |= {"interval": ends, "interval_over": "images (normal)"}
+    measured = {"metric": "jaccard", **average(values)}
     facts = {"n_without_objects": int((table["objects"] == 0).sum()), "n_objects": int(table["objects"].sum())}
     kept = book.keep(benchmark, settings, measured, table, seconds=seconds, facts=facts)
     book.forget("segmentation", settings)

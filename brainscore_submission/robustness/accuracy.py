@@ -92,6 +92,23 @@ def share(hits: np.ndarray) -> dict:
     }
 
 
+def average(values: np.ndarray, over: str = "images", most: float = 1.0) -> dict:
+    """A mean of numbers from 0 to `most`: value, standard error, a normal 95 % interval within these ends, n.
+
+    Examples
+    --------
+    >>> found = average(np.array([0.0, 1.0, 1.0, 1.0]))
+    >>> found["value"], found["error"], found["interval"][1]
+    (0.75, 0.25, 1.0)
+    """
+    value, n = float(values.mean()), len(values)
+    if n == 1:
+        return {"value": value, "error": None, "interval": None, "interval_over": None, "n": 1}
+    error = float(values.std(ddof=1)) / math.sqrt(n)
+    ends = (max(0.0, value - 1.96 * error), min(most, value + 1.96 * error))
+    return {"value": value, "error": error, "interval": ends, "interval_over": f"{over} (normal)", "n": n}
+
+
 def measure_accuracy(
     book: RecordBook,
     classifier: Classifier,

@@ -39,8 +39,3 @@ def perturbation_pictures(adversarial: Tensor, pixels: Tensor, eps: float) -> Te
         raise UserError(f"a perturbation of {largest:g} does not fit a radius of {eps:g}: give the attack's own eps.")
     levels = (255 * (delta + eps) / (2 * eps)).clamp(0, 255)
     return (levels + 0.5).floor().to(torch.uint8)  # 127.5, no change, goes up to 128
-
-
-def perturbations_of(pictures: Tensor, eps: float) -> Tensor:
-    """The perturbations x_adv - x back from their pictures, within eps / 255: float32 of the same shape."""
-    return (eps - pictures.double() / 255 * 2 * eps).float()

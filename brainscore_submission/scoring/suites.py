@@ -261,9 +261,10 @@ def load(identifier: str, suite: Suite) -> Any:
     os.environ.setdefault("BS_INSTALL_DEPENDENCIES", "no")  # otherwise loading runs pip
     import brainscore_vision
 
-    from .downloads import reason_for_bad_data, reason_for_no_access
+    from .downloads import find_netcdf_readers, reason_for_bad_data, reason_for_no_access
     from .recorded_model import nothing_kept
 
+    find_netcdf_readers()
     try:
         with nothing_kept():  # an assembly kept of an earlier run is found by its name alone, and no hash is looked at
             benchmark = brainscore_vision.load_benchmark(identifier)

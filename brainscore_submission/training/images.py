@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from ..attacks.threats import NORMS, generators_of
@@ -76,25 +77,12 @@ class TrainingImages:
         order = torch.randperm(len(self.rows), generator=generator).tolist()
         return [self.rows[number] for number in order[: self.steps * self.recipe.batch]]
 
-    def shown(self, row: int, epoch: int) -> tuple[Tensor, Tensor]:
-        """One image: uint8 pixels and the noise that its attack starts from, each of shape (3, px, px)."""
-        (generator,) = generators_of(self.recipe.seed, [row], epoch)
-        pixels = augmented(self.source.picture(row), self.recipe.augmentation, self.px, generator)
-        noise = torch.empty(pixels.shape)
-        NORMS[self.recipe.adversary.within.norm].start(noise, generator)
-        return pixels, noise
-
     def batches(self, epoch: int, first: int, rank: int, world: int, device: str) -> Iterator[Batch]:
         """This process's part of each batch of an epoch, from step `first` on."""
         size, order = self.recipe.batch, self.order(epoch)
         parts = [order[at : at + size][rank::world] for at in range(first * size, len(order), size)]
-
-        def read(row: int) -> Tensor:
-            # one tensor of bytes for both, which is what `decoded` carries from threads and processes
-            pixels, noise = self.shown(row, epoch)
-            return torch.cat([pixels.flatten(), noise.flatten().view(torch.uint8)])
-
-        with decoded(read, lambda held: held, parts, device) as held:
+        read = OfEpoch(self.source.picture, self.recipe, self.px, epoch)
+        with decoded(read, lambda held: held, parts, device, self.source.apart) as held:
             for number, rows in enumerate(parts):
                 started = time.perf_counter()
                 try:
@@ -107,6 +95,26 @@ class TrainingImages:
     def _pixels_and_noise(self, held: Tensor) -> tuple[Tensor, Tensor]:
         shape, n_values = (len(held), 3, self.px, self.px), 3 * self.px**2
         return held[:, :n_values].reshape(shape), held[:, n_values:].contiguous().view(torch.float32).reshape(shape)
+
+
+@dataclass(frozen=True)
+class OfEpoch:
+    """Row of an image -> its pixels in an epoch and the noise that its attack starts from, in any process.
+
+    Both are of shape (3, px, px), as one tensor of bytes, which is what `decoded` carries.
+    """
+
+    picture: Callable[[int], Image.Image]
+    recipe: Recipe
+    px: int
+    epoch: int
+
+    def __call__(self, row: int) -> Tensor:
+        (generator,) = generators_of(self.recipe.seed, [row], self.epoch)
+        pixels = augmented(self.picture(row), self.recipe.augmentation, self.px, generator)
+        noise = torch.empty(pixels.shape)
+        NORMS[self.recipe.adversary.within.norm].start(noise, generator)
+        return torch.cat([pixels.flatten(), noise.flatten().view(torch.uint8)])
 
 
 def open_images(

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from analysis import probes
+from analysis.standings import read_standings
 from brainscore_submission.cli import app, run
+from brainscore_submission.probes.corruptions import ALEXNET, SEVERITIES
 
 MODEL = ["--model", "timm:test_resnet", "--weights", "untrained"]
 TRUTH = ["--model", "demo:ground_truth", "--suite", "demo", "--areas", "V1"]
@@ -85,6 +88,79 @@ def test_lesions_before_each_module(typed):
     facts = json.loads(out)
     assert code == 0 and "4 levels x 5 images: 20 passes" in err
     assert [record["benchmark"] for record in facts["records"]] == ["val.lesion.layer2", "val.lesion.layer4"]
+
+
+@pytest.fixture
+def classes(tmp_path):
+    """Twelve images in folders of three classes that ImageNet does not know, half of them to learn from."""
+    for number, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (12, 40, 40, 3), dtype=np.uint8)):
+        folder = tmp_path / "birds" / ("train" if number < 6 else "test") / f"{number % 3:03}.Auk_{number % 3}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(folder / f"{number}.png")
+    return ["--train", "birds/train", "--test", "birds/test"]
+
+
+def test_feature_ensembles(typed, classes, tmp_path):
+    asked = ["features", "--model", "timm:test_vit", "--weights", "untrained", *classes, "--last", "3"]
+    code, out, err = typed(*asked, "--dry-run", "--json")
+    assert code == 0 and json.loads(out)["dry_run"]["passes"] == 12 and not (tmp_path / "results").exists()
+    assert "class token, after the final norm: blocks.3, blocks.4, blocks.5" in err and "of 3 classes" in err
+    code, out, _ = typed(*asked, "--shots", "2", "--ways", "3", "--runs", "4")
+    assert code == 0 and "birds-test.features.last-3.3-way-2-shot" in out and "by last blocks" in out
+    code, out, _ = typed(*asked, "--shots", "2", "--ways", "3", "--runs", "4", "--json")
+    linear, shots = (record["measured"] for record in json.loads(out)["records"])
+    assert (linear["n"], shots["n"]) == (6, 4) and linear["settings"]["chance"] == 1 / 3
+    assert linear["interval_over"] == "images (Wilson)" and shots["interval_over"] == "runs (normal)"
+    records, _ = probes.read_probes(tmp_path / "results")
+    for benchmark, mine in records.groupby("benchmark"):
+        axes = probes.curves(mine).axes[0]
+        assert axes.get_xlabel() == "last blocks" and axes.get_xticks().tolist() == [1, 2, 3], benchmark
+    assert {"features_accuracy", "few_shot_accuracy"} <= set(read_standings(tmp_path / "results").columns)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--train", "none"], "there is no folder none"),
+        (["--train", "birds/test/000.Auk_0"], "has no folders: put the images of each class into a folder"),
+        (["--test", "birds"], "2 of 2 names are no class: 'test', 'train'"),
+        (["--last", "7"], "--last 7: the network has 6 blocks. Give 1 to 6"),
+        (["--last", "2", "--layers", "blocks.0"], "--last for the last blocks or stages, or --layers for others"),
+        (["--layers", "blocks.9"], "unknown layer 'blocks.9'"),
+        (["--shots", "3"], "0 classes have 3 training images and a test image"),
+        (["--shots", "1", "--ways", "4"], "--ways 4 --shots 1: 3 classes have 1 training image and a test image"),
+    ],
+)
+def test_wrong_input_of_features_is_named(typed, classes, arguments, says):
+    words = ["features", "--model", "timm:test_vit", "--weights", "untrained", *classes, *arguments]
+    ended, out, err = typed(*words)
+    assert ended == 1 and says in " ".join(err.split()) and not out
+
+
+def test_corruptions_over_alexnet_and_over_another_model(typed, tmp_path):
+    for name in ALEXNET:
+        for severity in SEVERITIES:
+            for number in range(2):
+                folder = tmp_path / "imagenet-c" / name / str(severity) / "goldfish"
+                folder.mkdir(parents=True, exist_ok=True)
+                Image.new("RGB", (8, 8), (9 * severity, 0, number)).save(folder / f"{number}.png")
+    asked = ["corruptions", *MODEL, "--images", "imagenet-c"]
+    code, out, err = typed(*asked, "--dry-run", "--json")
+    assert code == 0 and json.loads(out)["dry_run"]["passes"] == 150 and "75 x 2 images: 150 passes" in err
+    code, out, _ = typed(*asked)
+    assert code == 0 and "mCE" in out and "AlexNet, published" in out and "50000 images, these are 2" in out
+    code, out, _ = typed(*asked, "--json")
+    (record,) = json.loads(out)["records"]
+    assert record["measured"]["value"] == pytest.approx(np.mean([1 / error for error in ALEXNET.values()]))
+    (path,) = tmp_path.rglob("imagenet-c.corruptions.json")
+    code, out, _ = typed(*asked, "--name", "same", "--baseline", path, "--json")
+    assert code == 0 and json.loads(out)["records"][0]["measured"]["value"] == 1
+    code, _, err = typed(*asked, "--sample", "1", "--baseline", path)
+    assert code == 1 and "is a record of other images: measure" in err
+    code, _, err = typed(*asked, "--baseline", "val.npz")
+    assert code == 1 and "--baseline" in err
+    records, _ = probes.read_probes(tmp_path / "results")
+    assert probes.curves(records[records["model"] != "same"]).axes[0].get_xlabel() == "severity"
 
 
 def test_shuffles_of_brain_scores(typed, tmp_path):

@@ -1,11 +1,19 @@
 """Promises of decoding.py: the pixels of one file at a time, whoever reads them, and an error that is short."""
 
+import functools
+import importlib
+import os
+import pickle
+import threading
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from brainscore_submission.engine import decoding
+from brainscore_submission.labelled_images.sources import read_source
+from brainscore_submission.models.opening import open_model
 from brainscore_submission.plugin.card import Preprocessing
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.plugin.preprocessing import load_pixels, normalise, read_pixels, unit_range
@@ -27,8 +35,7 @@ def files(tmp_path):
     return made
 
 
-def read(path):
-    return read_pixels(path, PREPROCESSING)
+read = functools.partial(read_pixels, preprocessing=PREPROCESSING)
 
 
 def prepare(pixels):
@@ -60,3 +67,72 @@ def test_a_broken_file_is_one_line(files, reading):
         for number in range(2):
             pixels(number)
     assert str(files[9]) in str(error.value) and "\n" not in str(error.value)
+
+
+READER = """
+import os, threading, torch
+DONE_HERE = []  # what this process has done; a copy of it would know
+def facts_of_the_reader(_path):
+    return torch.tensor([os.getppid(), len(DONE_HERE), threading.active_count()])
+"""
+
+
+def test_processes_are_no_copies_of_one_that_has_threads_and_has_used_torch(tmp_path, monkeypatch):
+    """A copy could not use a GPU that this process has used, and would wait for locks that its threads hold."""
+    (tmp_path / "who_reads.py").write_text(READER)
+    monkeypatch.syspath_prepend(tmp_path)
+    who_reads, done = importlib.import_module("who_reads"), threading.Event()
+    for _ in range(4):
+        threading.Thread(target=done.wait, args=(60,)).start()
+    torch.rand(300, 300) @ torch.rand(300, 300)  # torch's own threads
+    who_reads.DONE_HERE.append("has used the GPU, say")
+    try:
+        with decoding._in_processes(who_reads.facts_of_the_reader, [["a"], ["b"]]) as pixels:
+            found = torch.cat([pixels(0), pixels(1)])
+    finally:
+        done.set()
+    assert not (found[:, 0] == os.getpid()).any() and (found[:, 1] == 0).all()
+    assert (found[:, 2] < 5).all()  # its own and those of its queues, none of the four that waited here
+
+
+def test_what_reads_a_models_images_apart_holds_no_network(files):
+    model = open_model("timm:test_resnet", weights="untrained", areas=(), device="cpu")
+    packed = pickle.dumps(model.reader)
+    assert len(packed) < 2000 and torch.equal(pickle.loads(packed)(files[0]), model.read_image(files[0]))
+
+
+@pytest.mark.parametrize(
+    ("device", "n", "apart", "chosen"),
+    [
+        ("cuda", 512, True, "_in_processes"),
+        ("cuda", 512, False, "_in_threads"),  # what may look with a network stays in this process
+        ("cuda", 511, True, "_in_threads"),
+        ("cpu", 5000, True, "_in_threads"),
+    ],
+)
+def test_who_reads(device, n, apart, chosen, monkeypatch):
+    asked = []
+    for name in ("_in_threads", "_in_processes"):
+        monkeypatch.setattr(decoding, name, functools.partial(asked_for, asked, name))
+    with decoding.decoded(read, prepare, [["a"] * n], device, apart):
+        assert asked == [chosen]
+
+
+class asked_for:  # noqa: N801  (stands where a function stands)
+    def __init__(self, asked, name, *_):
+        asked.append(name)
+
+    def __enter__(self):
+        return None
+
+    def __exit__(self, *_):
+        return None
+
+
+def test_files_of_labelled_images_may_be_read_apart_and_arrays_may_not(files, tmp_path):
+    (tmp_path / "set" / "0").mkdir(parents=True)
+    files[0].rename(tmp_path / "set" / "0" / "0.png")
+    source = read_source(tmp_path / "set", 2)
+    assert source.apart and pickle.loads(pickle.dumps(source.picture))(0).size == source.picture(0).size
+    np.savez(tmp_path / "a.npz", image=np.zeros((2, 8, 8, 3), np.uint8), label=np.zeros(2, int))
+    assert not read_source(tmp_path / "a.npz", 2).apart

@@ -1,6 +1,7 @@
 """Folders, tables and arrays give the same images and labels; what cannot be used is named."""
 
 import csv
+import shutil
 import struct
 import zlib
 
@@ -13,6 +14,7 @@ from torchvision import transforms
 
 from brainscore_submission.labelled_images.classes import class_index, class_name
 from brainscore_submission.labelled_images.images import framed_maps, read_labelled_images
+from brainscore_submission.labelled_images.sources import class_folders
 from brainscore_submission.plugin.card import Preprocessing
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.plugin.preprocessing import load_pixels
@@ -241,6 +243,18 @@ def test_tables_that_cannot_be_used(folder, text, says):
 def test_arrays_that_cannot_be_used(folder, arrays, says):
     with pytest.raises(UserError, match=says):
         read_labelled_images(as_arrays(folder, **arrays), SMALL)
+
+
+def test_folders_of_a_users_own_classes(tmp_path, folder):
+    for name in ("002.Auk", "001.Wren"):
+        shutil.copytree(folder / "17", tmp_path / "birds" / name)
+    names = class_folders(tmp_path / "birds")
+    assert names == ("001.Wren", "002.Auk")
+    found = read_labelled_images(tmp_path / "birds", SMALL, names)
+    wanted = [name.startswith("002") for name in found.identities]
+    assert found.labels.tolist() == wanted and {False, True} == set(wanted)
+    with pytest.raises(UserError, match=r"'001.Wren' is none of the 2 classes. Did you mean 001.Wrens"):
+        read_labelled_images(tmp_path / "birds", SMALL, ("001.Wrens", "002.Auk"))
 
 
 def test_places_that_are_no_images(tmp_path, folder):
