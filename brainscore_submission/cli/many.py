@@ -149,11 +149,12 @@ def score_one(asked: Asked, suite: Suite | None, options: ScoreOptions) -> Score
     ------
     UserError
     """
+    if (there := answered(asked, options)) is not None:
+        return there
+
     from ..scoring.kept import readable
     from ..scoring.score import score_suite
 
-    if (there := answered(asked, options)) is not None:
-        return there
     require_usable(asked, options)
     note = note_of(asked, options.engine)
     suite = suite or asked.open_suite()
