@@ -71,7 +71,7 @@ class ScoreOptions:
     engine : one of `fast_metrics.ENGINES`
     results : folder for the records
     rerun : one of `RERUN`
-    cache : folder for Gram matrices and unfinished recordings; None keeps nothing
+    cache : folder for what is recorded; None keeps nothing
     budget : how much recorded features may take; default half of what is free
     command : the command line, for the records
     """
@@ -103,7 +103,10 @@ def score_suite(model: Model, suite: Suite, options: ScoreOptions) -> list[Recor
             f"the engine 'brainscore' is the reference and computes in float32, not {model.precision}. "
             "Choose --engine gram or surrogate, or --precision float32."
         )
-    for folder in (options.results, *(options.cache / name for name in ("grams", "ceilings") if options.cache)):
+    for folder in (
+        options.results,
+        *(options.cache / name for name in ("grams", "features", "ceilings") if options.cache),
+    ):
         sweep(folder)  # of a run that was killed while it wrote
     kept = kept_records(model, suite, options)
     todo = {leaf: area for leaf, area in suite.leaves.items() if leaf not in kept}
