@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from ..asked import Asked
+from ..plugin.files import require_writable_later
 from ..words import words_of
 from .front_end import Terminal, front_end, typed_command
 from .progress import downloading, watching
@@ -87,7 +88,7 @@ def search_command(
             str | None, typer.Option(help="For the recording, e.g. 4GB; default half of what is free.")
         ] = None,
         disk: Annotated[str | None, typer.Option(help="For features and Gram matrices, e.g. 20GB; 0 for none.")] = None,
-        device: Annotated[str, typer.Option(help="auto, cpu or cuda[:i].")] = "auto",
+        device: Annotated[str, typer.Option(help="auto, cpu, cuda[:i], or mps (Apple's GPU).")] = "auto",
         batch_size: Annotated[int | None, typer.Option(min=1, help="Images in a forward pass.")] = None,
         precision: Annotated[str, typer.Option(help="float32, tf32, bfloat16 or float16.")] = "float32",
         scheduler: Annotated[str | None, typer.Option(help="A dask scheduler: tcp://host:8786.")] = None,
@@ -126,6 +127,8 @@ def search_command(
             if write:
                 source = "the recordings" if recordings else "the benchmarks"
                 require_whole_map(words_of(areas) or list(searched.areas), list(searched.areas), source)
+            if not list_layers:
+                require_writable_later(results, "--results")
             with downloading(terminal) as progress:
                 opened = asked.open_model(areas=(), progress=progress)
             if list_layers:

@@ -15,6 +15,7 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 from ..plugin.errors import UserError
+from .devices import has_float64
 
 BLOCK_BYTES = 32 * 2**20  # working memory of one thread for a centred block of columns
 BLOCK_COLUMNS = 4096  # a float32 product sums no more columns than this before it is added up in float64
@@ -80,11 +81,11 @@ class GramAccumulator:
 
         Parameters
         ----------
-        columns : floating array or Tensor (CPU or CUDA) of shape (n_stimuli, n_chunk)
+        columns : floating array or Tensor of shape (n_stimuli, n_chunk); on a device without float64 it is fetched
         """
         if columns.ndim != 2 or len(columns) != self.n_stimuli:
             raise UserError(f"expected columns of shape ({self.n_stimuli}, n), got {tuple(columns.shape)}")
-        if isinstance(columns, torch.Tensor) and columns.is_cuda:
+        if isinstance(columns, torch.Tensor) and not columns.is_cpu and has_float64(columns.device):
             product = self._product_gpu(columns)
         else:
             columns = _as_numpy(columns)
@@ -231,7 +232,7 @@ def _as_numpy(features) -> np.ndarray:
     """CPU array of float32 or float64; half precisions become float32, which holds them exactly."""
     if isinstance(features, torch.Tensor):
         features = features.detach()
-        features = (features if features.dtype == torch.float64 else features.float()).numpy()
+        features = (features if features.dtype == torch.float64 else features.float()).cpu().numpy()
     return features if features.dtype in (np.float32, np.float64) else features.astype(np.float32)
 
 

@@ -20,6 +20,7 @@ from ..plugin.errors import UserError, suggest
 from ..plugin.hooks import Firing, exact_arithmetic, layer_outputs, probe, tf32_arithmetic
 from .budget import Budget
 from .decoding import decoded
+from .devices import release_memory
 from .images import CONSTANT, Recording, Request
 from .lockstep import Batch, Sink, Store, Sweep, batches_of, gram_of_store
 from .recording_cache import RecordingCache
@@ -61,7 +62,7 @@ class Recorder:
     prepare : callable, several images on the device -> network input; default: they are that already
     fingerprint : hash of everything that determines an activation besides layer and image (card and weights):
         the key of what is kept on disk
-    device : "cpu" or "cuda[:i]"
+    device : "cpu", "cuda[:i]" or "mps"
     batch_size : images in a forward pass; halves by itself when the GPU's memory runs out
     budget : how much may be held; default `Budget.default`
     cache : folder for Gram matrices, few features, and the features of an unfinished recording; None keeps nothing
@@ -243,7 +244,7 @@ class Recorder:
             ) from error
         self.batch_size //= 2
         logger.warning("out of GPU memory: the batch size is now %d", self.batch_size)
-        torch.cuda.empty_cache()
+        release_memory()
 
     def spool(self, sink: Sink, name: str | None = None) -> Path:
         """The folder in which a sink's features wait on disk; `name` of what is kept of the layer, if not the layer."""

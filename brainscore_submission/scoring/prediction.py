@@ -25,9 +25,10 @@ from ..engine.pls import fit
 from ..models.model import Model
 from ..plugin.errors import UserError
 from .fast_metrics import Job, make_job
+from .kept import ScoreOptions, layer_of, record_fingerprint
 from .measured import score_job
 from .recorded_model import Recorded, RecordedActivations
-from .score import ScoreOptions, asked_by, describe_record, layer_of, record_fingerprint
+from .score import asked_by, describe_record
 from .suites import NoAccess, Suite, load
 
 logger = logging.getLogger(__name__)
