@@ -1,5 +1,5 @@
 # The two set-up commands of the README, and what developers need. A .venv is made where none stands.
-PYTHON ?= python3.11
+PYTHON ?= $(shell for version in 3.11 3.12; do python$$version -c "" 2> /dev/null && echo python$$version && break; done)
 VENV = .venv
 BIN = $(VENV)/bin
 
@@ -8,6 +8,7 @@ BIN = $(VENV)/bin
 setup: $(VENV)/ready
 
 $(VENV)/ready: setup.py constraints.txt
+	@test -n "$(PYTHON)" || { echo "no python3.11 and no python3.12 here; name one with make PYTHON=..."; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,cluster]'
 	touch $@

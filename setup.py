@@ -13,7 +13,7 @@ setup(
     long_description=Path("README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
-    python_requires=">=3.11,<3.12",
+    python_requires=">=3.11,<3.13",
     packages=[*packages, "brainscore_submission.layer_maps"],
     package_dir={"brainscore_submission.layer_maps": "layer_maps"},
     package_data={

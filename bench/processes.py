@@ -74,8 +74,12 @@ class Workshop:
             if self._kept["machine"] != machine():
                 raise UserError(f"{kept} was measured on another machine or with other versions. Name a new file.")
 
-    def run(self, job: str, what: str, writer: str | None = None, **arguments: Any) -> dict[str, Any]:
+    def run(
+        self, job: str, what: str, writer: str | None = None, home: Path | None = None, **arguments: Any
+    ) -> dict[str, Any]:
         """Make one measurement: by a job ``module.function``, of what a `writer` writes for the argument `size`.
+
+        Caches lie in `home` and stay there; without one the process starts with empty ones.
 
         Returns what the job returned, with `import_seconds`, `import_bytes` and `peak_bytes`; or `failed`, the reason,
         where it ran out of memory.
@@ -84,7 +88,7 @@ class Workshop:
         if key not in self._kept["measurements"]:
             inputs = writer and self._inputs(writer, arguments["size"])
             tell(what)
-            self._kept["measurements"][key] = self._child(job, inputs, arguments)
+            self._kept["measurements"][key] = self._child(job, inputs, arguments, home)
             if self._kept_path is not None:
                 write_whole(self._kept_path, json.dumps(self._kept, indent=1).encode(), "--keep")
         return self._kept["measurements"][key]
@@ -100,22 +104,22 @@ class Workshop:
             unfinished.rename(folder)
         return folder
 
-    def _child(self, job: str, inputs: Path | None, arguments: dict[str, Any]) -> dict:
+    def _child(self, job: str, inputs: Path | None, arguments: dict[str, Any], home: Path | None = None) -> dict:
         with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
             words = [job, scratch, str(inputs or ""), json.dumps(arguments)]
             streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-            command, environment = [sys.executable, "-m", "bench.processes", *words], self._environment(scratch)
+            command, environment = [sys.executable, "-m", "bench.processes", *words], self._environment(home or scratch)
             done = subprocess.run(command, cwd=ROOT, env=os.environ | environment, **streams)
             if done.returncode:
                 return failure(job, done.returncode, done.stdout)
             return json.loads(Path(scratch, "result.json").read_text())
 
-    def _environment(self, scratch: str) -> dict[str, str]:
+    def _environment(self, home: str | Path) -> dict[str, str]:
         threads = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         homes = ("RESULTCACHING_HOME", "BRAINSCORE_HOME", "BRAINIO_HOME", "BRAINSCORE_SUBMISSION_CACHE")
         return {
             **dict.fromkeys(threads, str(self.threads)),
-            **{name: f"{scratch}/{name.lower()}" for name in homes},  # each process starts with empty caches
+            **{name: f"{home}/{name.lower()}" for name in homes},
             **({"CUDA_VISIBLE_DEVICES": ""} if self.device == "cpu" else {}),
             "BS_INSTALL_DEPENDENCIES": "no",
             "BRAINSCORE_SKIP_MEMORY_CHECK": "1",

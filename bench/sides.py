@@ -6,6 +6,7 @@ Brain-Score's side is its own code as its users run it: `load_metric("pls")`, an
 
 import statistics
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,14 @@ from brainscore_submission.engine.images import Request, read_stimuli
 from brainscore_submission.engine.stores import DiskStore
 from brainscore_submission.models.model import Model
 from brainscore_submission.models.opening import find_device
+from brainscore_submission.plugin.fetching import cache_folder
 from brainscore_submission.scoring.fast_metrics import GramPredictivity
-from brainscore_submission.scoring.score import ScoreOptions, score_suite
+from brainscore_submission.scoring.score import ScoreOptions, Watcher, score_suite
 
 from .engine import Passes, open_network
 from .inputs import image_sets
 from .sizes import MetricSize, SuiteSize
-from .suite import SHOWN, stimulus_set, suite
+from .suite import CEILING_SECONDS, SHOWN, stimulus_set, suite
 
 REPEATS, REPEAT_BELOW_S = 3, 20  # the median of ours counts: it is over in a moment
 
@@ -99,21 +101,28 @@ def recording(inputs: Path, scratch: Path, side: str, size: dict, network: str, 
     return {**passes.since(started), "sets": parts}
 
 
-def evaluate(inputs: Path, scratch: Path, side: str, size: dict, network: str, device: str, batch_size: int) -> dict:
-    """Images and recorded responses in, five scores out; time starts after the imports."""
-    ceilings, raw, area_seconds, started = {}, {}, {}, time.perf_counter()
-    model, benchmarks = open_network(network, device), suite(inputs, SuiteSize(**size), ceilings)
+def evaluate(
+    inputs: Path, scratch: Path, side: str, size: dict, network: str, device: str, batch_size: int, run: str = "cold"
+) -> dict:
+    """Images and recorded responses in, five scores out; time starts after the imports.
+
+    A `run` other than "cold" is told from it by its name; what it finds kept is its `home`'s (`Workshop.run`).
+    """
+    raw, area_seconds, stages, started = {}, {}, [], time.perf_counter()
+    model, benchmarks = open_network(network, device), suite(inputs, SuiteSize(**size))
     passes = Passes(model.network)
     if side == "ours":
-        options = ScoreOptions(engine="gram", results=scratch / "results", cache=scratch / "cache")
+        watcher = Watcher(stage=lambda what: stages.append((what, time.perf_counter())))
+        options = ScoreOptions(engine="gram", results=scratch / "results", cache=cache_folder(), watcher=watcher)
         for record in score_suite(model, benchmarks, options):
             raw[record.area], area_seconds[record.area] = record.measured.raw, record.seconds["scoring"]
     else:
         _, commitment = _as_submitted(model, batch_size)
         for identifier, area in benchmarks.leaves.items():  # behaviour last: a task, once started, hides the recordings
             raw[area] = float(benchmarks.loaders[identifier]()(commitment).attrs["raw"])
-    took = {"ceiling_seconds": sum(ceilings.values()), "behavior_ceiling_seconds": ceilings["behavior"]}
-    return {**passes.since(started), **took, "raw": raw, "area_seconds": area_seconds}
+    stages = [("opening the network", started), *stages, ("end", time.perf_counter())]
+    took = {"stages": [(what, until - since) for (what, since), (_, until) in pairwise(stages)]}
+    return {**passes.since(started), **took, "ceilings": CEILING_SECONDS, "raw": raw, "area_seconds": area_seconds}
 
 
 def _as_submitted(model: Model, batch_size: int) -> tuple[PytorchWrapper, ModelCommitment]:

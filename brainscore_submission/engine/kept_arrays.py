@@ -35,8 +35,8 @@ def save(path: str | Path, arrays: Mapping[str, np.ndarray], meta: Mapping) -> N
     """
     buffer = io.BytesIO()
     np.savez(buffer, meta=np.array(canonical(meta)), **arrays)
-    buffer.write(hashlib.sha256(buffer.getbuffer()).digest())
-    write_whole(path, buffer.getbuffer(), "BRAINSCORE_SUBMISSION_CACHE")
+    buffer.write(hashlib.sha256(buffer.getvalue()).digest())
+    write_whole(path, buffer.getvalue(), "BRAINSCORE_SUBMISSION_CACHE")
 
 
 def load(path: str | Path, meta: Mapping) -> dict[str, np.ndarray] | None:

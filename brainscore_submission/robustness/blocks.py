@@ -61,7 +61,7 @@ def image_by_image(
         if unfinished:
             buffer = io.BytesIO()
             np.savez(buffer, **blocks[number])
-            write_whole(_path(unfinished, number), buffer.getbuffer(), "--results")
+            write_whole(_path(unfinished, number), buffer.getvalue(), "--results")
         done += len(batch.rows)
         if progress is not None:
             progress(done, len(images))

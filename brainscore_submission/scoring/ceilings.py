@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import inspect
+import logging
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -125,6 +126,8 @@ def _parts(value: Any) -> list[Any]:
     if isinstance(value, FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or ()]
         return [value.__module__, value.__qualname__, value.__code__.co_code, value.__defaults__, cells]
+    if isinstance(value, logging.Logger):  # Brain-Score's splits hold theirs: no part of a result
+        return [value.name]
     if inspect.isclass(value) or isinstance(value, BuiltinFunctionType | np.ufunc) or inspect.ismodule(value):
         return [getattr(value, "__module__", ""), getattr(value, "__qualname__", value.__name__)]
     if hasattr(value, "__dict__"):

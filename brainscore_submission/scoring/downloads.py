@@ -1,9 +1,10 @@
-"""What went wrong with Brain-Score's stored data, in words: which file, and what to do about it."""
+"""Brain-Score's stored data: what went wrong with it, in words, which file, and what to do about it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,13 @@ _BROKEN = (
     botocore.exceptions.ReadTimeoutError,
     botocore.exceptions.ResponseStreamingError,
 )
+
+
+def find_netcdf_readers() -> None:
+    """Let Brain-Score's xarray, which is older than Python 3.12, ask for what reads netCDF as that Python wants it."""
+    from xarray.backends import plugins
+
+    plugins.entry_points = lambda: {"xarray.backends": entry_points(group="xarray.backends")}
 
 
 def reason_for_no_access(error: Exception) -> str | None:

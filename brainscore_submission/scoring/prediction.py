@@ -98,7 +98,7 @@ def kept_or_fitted(model: Model, suite: Suite, identifier: str, options: ScoreOp
     if path:
         buffer = io.BytesIO()
         np.savez(buffer, **{field.name: getattr(mapping, field.name) for field in dataclasses.fields(mapping)})
-        write_whole(path, buffer.getbuffer(), "BRAINSCORE_SUBMISSION_CACHE")
+        write_whole(path, buffer.getvalue(), "BRAINSCORE_SUBMISSION_CACHE")
     return mapping
 
 

@@ -43,7 +43,7 @@ class Sidecar:
         arrays = {name: value for name, value in vars(self).items() if value is not None}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, record=np.array(record), **arrays)
-        return write_whole(path, buffer.getbuffer(), "--results")
+        return write_whole(path, buffer.getvalue(), "--results")
 
     @classmethod
     def load(cls, path: str | Path, record: str | None = None) -> "Sidecar":

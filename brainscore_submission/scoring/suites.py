@@ -15,7 +15,7 @@ from typing import Any
 
 from ..plugin.areas import AREAS, AREAS_AND_BEHAVIOR, BEHAVIOR
 from ..plugin.errors import UserError, suggest
-from .downloads import reason_for_bad_data, reason_for_no_access
+from .downloads import find_netcdf_readers, reason_for_bad_data, reason_for_no_access
 from .registry import known_benchmarks, registered
 from .suite_files import ENDING, NAMED, Tree, read_suite_file, shipped_suites
 
@@ -264,6 +264,7 @@ def load(identifier: str, suite: Suite) -> Any:
 
     from .recorded_model import nothing_kept
 
+    find_netcdf_readers()
     try:
         with nothing_kept():  # an assembly kept of an earlier run is found by its name alone, and no hash is looked at
             benchmark = brainscore_vision.load_benchmark(identifier)

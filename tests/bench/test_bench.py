@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import gpu, inputs, layers, report, sides
+from bench import gpu, inputs, layers, profile, report, sides
 from bench.__main__ import main, parser, plan_of
 from bench.engine import open_network, scaling
 from bench.processes import Workshop, failure
@@ -62,8 +62,8 @@ def results():
     ours = {"seconds": 6.0, "passes": 30, "forward_seconds": 5.0, "sets": sets, "peak_bytes": 10**9, **imports}
     theirs = {"seconds": 32.0, "passes": 64, "forward_seconds": 30.0, "peak_bytes": 4 * 10**9, **imports}
     evaluated = {
-        "seconds": 1000.0, "forward_seconds": 900.0, "passes": 5498, "ceiling_seconds": 50.0,
-        "behavior_ceiling_seconds": 20.0, "area_seconds": {"behavior": 60.0}, "peak_bytes": 3 * 10**9, **imports,
+        "seconds": 1000.0, "forward_seconds": 900.0, "passes": 5498, "ceilings": {"IT": 30.0, "behavior": 20.0},
+        "area_seconds": {"behavior": 60.0}, "peak_bytes": 3 * 10**9, **imports,
     }  # fmt: skip
     return Results(
         plan=PLANS["full"],
@@ -111,7 +111,7 @@ def test_both_evaluations_score_the_five_areas_alike(tmp_path):
     assert pair.ours["raw"] == pytest.approx(pair.brainscore["raw"], abs=1e-5)
     assert pair.ours["passes"] == pair.size.images + 1 + 3
     assert pair.brainscore["passes"] == report.brainscore_passes(pair.size, batch=4)
-    assert 0 < pair.ours["ceiling_seconds"] < pair.ours["seconds"] > pair.ours["forward_seconds"] > 0
+    assert 0 < sum(pair.ours["ceilings"].values()) < pair.ours["seconds"] > pair.ours["forward_seconds"] > 0
     assert "| behavior |" in report.score_table(pair)
 
 
@@ -243,3 +243,17 @@ def test_the_words_of_the_documentation_change_the_plan():
     assert (fewer.textures, fewer.objects, fewer.behavior, fewer.it) == (32, 320, 216, TRUE_SUITE.it)
     assert plan("--full", "--brainscore-evaluate", "yes").brainscore_evaluates
     assert plan("--network", "tiny").evaluate_network == "tiny"
+
+
+@pytest.mark.slow
+def test_a_profile_says_what_a_warm_run_no_longer_computes(capsys):
+    assert profile.main(["--plan", "tiny", "--device", "cpu"]) == 0
+    table = capsys.readouterr().out
+    rows = {cells[0].strip(): [cell.strip() for cell in cells[1:]] for line in table.splitlines()
+            if len(cells := line.strip("|").split("|")) == 3}  # fmt: skip
+    ceilings = [row for name, row in rows.items() if name.startswith("ceiling of")]
+    assert len(ceilings) == 5 and all(cold != "–" and warm == "–" for cold, warm in ceilings)
+    assert rows["image passes"] == [
+        str(40 + 40 + 24 + 4),
+        str(24 + 4),
+    ]  # Gram matrices are kept, the readout's features not

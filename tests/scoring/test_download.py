@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from loopback import Wire, emptied_bucket, s3_listening
 
+from brainscore_submission.scoring.downloads import find_netcdf_readers
 from brainscore_submission.scoring.suites import BadData, find_suite, load
 
 # Of xarray, on Python's own interface.
@@ -44,6 +45,12 @@ USED_BY = {
     "objectome": (BEHAVIOR,),
     "Rajalingham": (BEHAVIOR,),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def read_by_brainscore_alone():
+    """Where a test calls Brain-Score itself, on a Python newer than its xarray."""
+    find_netcdf_readers()
 
 
 @pytest.fixture(scope="module")

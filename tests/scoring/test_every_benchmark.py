@@ -145,6 +145,16 @@ def test_a_hundred_benchmarks_are_computed_from_gram_matrices(stand_ins):
     assert (forms["gram"] + forms["rows"], forms["surrogate"] + forms["rdm"] + forms["products"]) == (74, 29)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:unique with argument")
+def test_the_ceiling_of_every_benchmark_can_be_kept(stand_ins):
+    import brainscore_vision
+
+    from brainscore_submission.scoring.ceilings import fingerprint
+
+    assert all(fingerprint(brainscore_vision.load_benchmark(one)._ceiling_func) for one in known_benchmarks())
+
+
 @pytest.mark.parametrize("identifier", ["Marques2020_DeValois1982-pref_or", "Maniquet2024-confusion_similarity"])
 def test_the_same_seeds_give_the_same_score(identifier, stand_ins):
     from stand_ins.alone import brainscore_alone
