@@ -168,7 +168,7 @@ def test_other_networks_need_layers():
 
 
 def test_the_last_block_alone_is_within_half_a_point_of_scikit_learns_logistic_regression(trained):
-    """3000 images to learn from, 2000 to be asked, of which nine in ten are answered right; enough steps for no note."""
+    """3000 images to learn from, 2000 to be asked, of which nine in ten are answered right; 30 epochs."""
     reading, seen = reading_of(trained.network), []
     look = features_of(classifier_of(trained), reading)
     for n, seed in ((3000, 1), (2000, 2)):
