@@ -60,7 +60,7 @@ def test_our_apgd_agrees_with_pyautoattack(robust, digits):
 @pytest.mark.parametrize(("norm", "eps"), [("linf", EPS), pytest.param("l2", 0.6, marks=pytest.mark.slow)])
 def test_the_union_is_not_above_autoattack(robust, digits, norm, eps):
     pytest.importorskip("pyautoattack")
-    pixels, labels = digits.pixels[:300], digits.labels[:300]
+    pixels, labels = digits.pixels[:150], digits.labels[:150]
     threat = Threat(norm, eps)
     ours = robust_accuracy(run_attack("union", robust, pixels, labels, threat))
     theirs = robust_accuracy(run_attack("autoattack", robust, pixels, labels, threat))

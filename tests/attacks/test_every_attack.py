@@ -1,5 +1,7 @@
 """What holds for every attack, over norms, radii, precisions, batches and networks that give nothing to hold on to."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -24,6 +26,7 @@ SHORT = {
 }
 L2_ONLY = ("minimal", "linsley2023")
 N_CLASSES = 5
+ROOM = Path(__file__).parents[2] / "brainscore_submission" / "attacks"
 
 
 class Zero(nn.Module):
@@ -219,3 +222,9 @@ def test_a_climb_can_be_watched():
         losses = [nn.functional.cross_entropy(classifier(images), torch.ones_like(labels)) for _, images in seen]
     torch.testing.assert_close(torch.stack(losses), attack.curve.mean(0))
     assert bool(attack.found.all()) and bool((attack.curve[:, -1] < attack.curve[:, 0] - 0.2).all())
+
+
+def test_the_gradient_is_asked_for_in_one_place():
+    texts = {path.name: path.read_text() for path in ROOM.glob("*.py")}
+    assert [name for name, text in texts.items() if "autograd.grad(" in text] == ["gradients.py"]
+    assert not [name for name, text in texts.items() if ".backward(" in text]

@@ -70,8 +70,13 @@ def fastest_of_each_kind() -> set[str]:
     return set(chosen.values())
 
 
-# A thousand fits, and two hundred bootstraps of Brain-Score's own.
-BY_DEFAULT = fastest_of_each_kind() - {"Igustibagus2024.IT_readout-accuracy", "Zerbe2026_fmri.IT-cka"}
+# Brain-Score's own code takes ten seconds or more: a thousand fits, two hundred bootstraps.
+BY_DEFAULT = fastest_of_each_kind() - {
+    "Baker2022inverted-accuracy_delta",
+    "Igustibagus2024.IT_readout-accuracy",
+    "Malania2007.vernieracuity-threshold",
+    "Zerbe2026_fmri.IT-cka",
+}
 IDENTIFIERS = [
     pytest.param(identifier, marks=[] if identifier in BY_DEFAULT else pytest.mark.slow) for identifier in sorted(FACTS)
 ]
