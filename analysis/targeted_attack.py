@@ -23,6 +23,7 @@ import typer
 from PIL import Image
 
 from brainscore_submission.asked import Asked
+from brainscore_submission.cli.asking import EmaOption
 from brainscore_submission.cli.attacking import open_asked
 from brainscore_submission.cli.front_end import Terminal, front_end, run
 from brainscore_submission.cli.model_lists import asked_of_each
@@ -86,6 +87,7 @@ def main(
     model: Annotated[list[str] | None, typer.Option(help="A model, as for evaluate.py; repeatable.")] = None,
     models: Annotated[Path | None, typer.Option(help="A TOML list of models (docs/attacks.md).")] = None,
     weights: Annotated[str | None, typer.Option(help='Of one --model: a checkpoint file; or "untrained".')] = None,
+    ema: EmaOption = True,
     images: Annotated[list[Path] | None, typer.Option(help="A photo or a folder of photos; repeatable.")] = None,
     target: Annotated[str, typer.Option(help="A class by name, WordNet id or index.")] = "goldfish",
     eps: Annotated[float, typer.Option(help="l2 radius in units of pixels in 0 to 1.")] = 300.0,
@@ -104,7 +106,7 @@ def main(
     with front_end() as terminal:
         if weights not in (None, "untrained") and len(model or ()) > 1:
             raise UserError("one --weights for several models: list them in a file, --models checkpoints.toml.")
-        common = Asked("", weights=weights, device=device, batch_size=batch_size)
+        common = Asked("", weights=weights, ema=ema, device=device, batch_size=batch_size)
         listed = asked_of_each(model or (), models, common)
         missing = next((path for path in images if not path.exists()), None)
         if missing:  # before any weights are fetched

@@ -58,10 +58,8 @@ def asks_for(*fields: str, model_required: bool = True) -> Callable[[Callable[..
         defaults["model"] = inspect.Parameter.empty if model_required else ""
         options = {name: _keyword(name, defaults[name], OPTIONS[name]) for name in fields}
         hints = get_type_hints(command, include_extras=True)
-        own = [
-            _keyword(one.name, one.default, hints[one.name]) for one in inspect.signature(command).parameters.values()
-        ]
-        own = [one for one in own if one.name != "asked"]
+        parameters = inspect.signature(command).parameters.values()
+        own = [_keyword(one.name, one.default, hints[one.name]) for one in parameters if one.name != "asked"]
         end = next(place for place, one in enumerate(own) if one.name in OUTCOME)
         first = [options.pop("model")] if "model" in options else []
         shown = [*first, *own[:end], *options.values(), *own[end:]]

@@ -20,7 +20,9 @@ from .front_end import front_end
 KINDS = {
     "weights": ("checkpoints, fetched and verified", r"weights"),
     "grams": ("Gram matrices of layers", r"grams"),
+    "features": ("features of layers, where they are few", r"features"),
     "spool": ("features of recordings that were stopped and can go on", r"spool"),
+    "mappings": ("mappings fitted for predictions", r"mappings"),
     "ceilings": ("noise ceilings", r"ceilings"),
     "opened": ("what models and suites are, so that a command with nothing to do answers at once", r"opened"),
     "recordings": ("images of your own recordings, unpacked", r"recordings"),

@@ -252,8 +252,8 @@ def feature_ensembles(
 
     Of a vision transformer the class token of each block after the final norm (of a CrossViT those of both branches);
     where none passes through the blocks, the mean patch token. Of a network whose stages timm knows, such as a ResNet,
-    the last stages; of any other name --layers. These are pooled over places, each vector normalised. Each image is
-    shown once for all. Few-shot runs are logistic regressions on features of length 1, asked up to 15 images a class.
+    the last stages; of any other name --layers. These are pooled over places. Each image is shown once for all.
+    Few-shot runs are logistic regressions of their own, asked up to 15 images a class.
 
     Examples:
 

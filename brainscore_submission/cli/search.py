@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,8 @@ from rich.console import Console
 from ..asked import Asked
 from ..plugin.files import require_writable_later
 from ..words import words_of
-from .front_end import Terminal, front_end, typed_command
+from .asking import MODEL, asks_for
+from .front_end import Terminal, front_end
 from .progress import downloading, watching
 
 if TYPE_CHECKING:
@@ -43,11 +45,9 @@ def search_command(
 ) -> Callable[..., None]:
     """The command; `draw` makes figures of a result and of the layers of a given map, and names their files."""
 
+    @asks_for(*MODEL)
     def search(
-        model: Annotated[str, typer.Option(help="991, 1084, 1095, 1057, a card's identifier, or timm:<name>.")],
-        name: Annotated[
-            str | None, typer.Option(help="What records and tables call it; default the identifier.")
-        ] = None,
+        asked: Asked,
         suite: Annotated[
             str | None,
             typer.Option(help="public (default), demo, li2026, competition2022, leaderboard, or your own: my.toml."),
@@ -55,11 +55,6 @@ def search_command(
         benchmark: Annotated[list[str] | None, typer.Option(help="A Brain-Score benchmark id; repeatable.")] = None,
         recordings: Annotated[Path | None, typer.Option(help="Folder of your own recordings.")] = None,
         metric: Annotated[str, typer.Option(help="For --recordings: pls, ridge_cv, cka or rdm.")] = "pls",
-        weights: Annotated[str | None, typer.Option(help='A checkpoint file, or "untrained".')] = None,
-        ema: Annotated[
-            bool, typer.Option("--ema/--no-ema", help="Moving averages of the weights, where the file has them.")
-        ] = True,
-        preprocessing: Annotated[str | None, typer.Option(help="crop224 or squash224; default the card's.")] = None,
         areas: Annotated[str, typer.Option(help="V1,V2,V4,IT,behavior; default all of the suite.")] = "",
         layers: Annotated[str, typer.Option(help="Globs, or regular expressions after re:, with commas between.")] = "",
         kind: Annotated[str, typer.Option(help="norm,attn,mlp,block,act,conv,linear,pool,other.")] = "",
@@ -88,8 +83,6 @@ def search_command(
             str | None, typer.Option(help="For the recording, e.g. 4GB; default half of what is free.")
         ] = None,
         disk: Annotated[str | None, typer.Option(help="For features and Gram matrices, e.g. 20GB; 0 for none.")] = None,
-        device: Annotated[str, typer.Option(help="auto, cpu, cuda[:i], or mps (Apple's GPU).")] = "auto",
-        batch_size: Annotated[int | None, typer.Option(min=1, help="Images in a forward pass.")] = None,
         precision: Annotated[str, typer.Option(help="float32, tf32, bfloat16 or float16.")] = "float32",
         scheduler: Annotated[str | None, typer.Option(help="A dask scheduler: tcp://host:8786.")] = None,
         results: Annotated[Path, typer.Option(help="Where tables, plots and records go.")] = Path("results"),
@@ -106,22 +99,17 @@ def search_command(
             from ..layer_search.table import compared, summary, write_tables
             from ..layer_search.written_map import named_layer_map, origin_note, require_whole_map, write_layer_map
 
-            asked = Asked(
-                model=model,
-                name=name,
+            if list_layers and asked.weights is None:
+                asked = replace(asked, weights=_weights_for_listing(asked.model))
+            asked = replace(
+                asked,
                 suite=suite,
                 benchmarks=tuple(benchmark or ()),
                 recordings=recordings and str(recordings),
                 metric=metric,
-                weights=_weights_for_listing(model) if list_layers and weights is None else weights,
-                ema=ema,
-                preprocessing=preprocessing,
-                device=device,
-                batch_size=batch_size,
                 precision=precision,
                 memory=memory,
                 disk=disk,
-                command=typed_command(),
             )
             searched = asked.open_suite()
             if write:

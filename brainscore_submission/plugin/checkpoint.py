@@ -268,6 +268,8 @@ def _read_torch(path: Path) -> Any:
         ) from error
     except DAMAGE as error:
         raise UserError(f"{path} is damaged or cut short. Fetch it again.") from error
+    except MemoryError as error:
+        raise UserError(f"{path} asks for more memory than is free: it is damaged or too large.") from error
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

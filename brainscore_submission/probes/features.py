@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..attacks.classifier import Classifier
@@ -124,11 +123,11 @@ def _class_and_patches(tokens: Tensor, n_prefix: int, has_class: bool, patches: 
     return torch.cat(parts, dim=1)
 
 
-POOLED = "mean over places, each vector normalised to mean 0 and variance 1"
+POOLED = "mean over places"
 
 
 def _pooled_of(network: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Outputs of any layer pooled to a vector an image, of one scale: layers without a final norm differ widely."""
+    """Outputs of any layer pooled to a vector an image."""
     channels_last = getattr(network, "output_fmt", "NCHW") == "NHWC"
 
     def vector(features: Any) -> Tensor:
@@ -142,7 +141,7 @@ def _pooled_of(network: nn.Module) -> Callable[[Tensor], Tensor]:
             features = features.mean((1, 2) if channels_last else (2, 3))
         elif features.ndim == 3:
             features = features.mean(1)
-        return F.layer_norm(features.float(), features.shape[1:])
+        return features
 
     return vector
 

@@ -77,7 +77,7 @@ class ScoreOptions:
     engine : one of `fast_metrics.ENGINES`
     results : folder for the records
     rerun : one of `RERUN`
-    cache : folder for Gram matrices and unfinished recordings; None keeps nothing
+    cache : folder for what is recorded; None keeps nothing
     budget : how much recorded features may take; default half of what is free
     command : the command line, for the records
     """

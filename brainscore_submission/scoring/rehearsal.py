@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from ..engine.images import CONSTANT, Request
+from ..engine.recording_cache import MOST_FEATURE_BYTES
 from ..models.model import Model
 from ..plugin.errors import UserError
 from .fast_metrics import make_job
@@ -36,11 +37,16 @@ def plan_scoring(model: Model, suite: Suite, options: ScoreOptions, note: str = 
     passed: set[str] = set()
     features_bytes = kept_bytes = 0
     for request in requests:
-        new = [layer for layer in request.grams if not recorder.cache.has(layer, request.hashes)]
-        for layer in (*new, *request.features):
-            passed.update(request.hashes)
-            features_bytes += 4 * len(request.hashes) * firings[layer].n_features
-        kept_bytes += 8 * len(new) * len(request.hashes) ** 2
+        asked = {"gram": request.grams, "features": request.features}
+        for form, layers in asked.items():
+            for layer in (layer for layer in layers if not recorder.cache.has(layer, request.hashes, form)):
+                passed.update(request.hashes)
+                n_bytes = 4 * len(request.hashes) * firings[layer].n_features
+                features_bytes += n_bytes
+                if form == "gram":
+                    kept_bytes += 8 * len(request.hashes) ** 2
+                elif n_bytes <= MOST_FEATURE_BYTES:
+                    kept_bytes += n_bytes
     passes = len(passed & set(shown))
     seconds = passes * _seconds_an_image(model, list(shown.values())) if passes else 0.0
     return Plan(model.name, len(suite.leaves), len(todo), len(shown), passes, seconds, features_bytes, kept_bytes, note)

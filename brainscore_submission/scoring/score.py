@@ -45,7 +45,8 @@ def score_suite(model: Model, suite: Suite, options: ScoreOptions) -> list[Recor
             f"the engine 'brainscore' is the reference and computes in float32, not {model.precision}. "
             "Choose --engine gram or surrogate, or --precision float32."
         )
-    for folder in (options.results, *(options.cache / name for name in ("grams", "ceilings") if options.cache)):
+    kept_kinds = ("grams", "features", "ceilings") if options.cache else ()
+    for folder in (options.results, *(options.cache / kind for kind in kept_kinds)):
         sweep(folder)  # of a run that was killed while it wrote
     kept = kept_records(model, suite, options)
     todo = {leaf: area for leaf, area in suite.leaves.items() if leaf not in kept}

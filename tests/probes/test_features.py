@@ -140,16 +140,14 @@ def test_where_the_class_token_comes_later_the_mean_patch_token_is_read_and_this
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["test_resnet", "swin_tiny_patch4_window7_224"])
-def test_of_a_network_with_stages_they_are_pooled_and_of_one_scale(name):
+def test_of_a_network_with_stages_they_are_pooled(name):
     network = timm.create_model(name).eval()
     pixels = torch.rand(2, 3, *network.default_cfg["input_size"][1:], generator=torch.Generator().manual_seed(0))
     reading = reading_of(network, 2)
     wanted = network.forward_intermediates(pixels, indices=2, intermediates_only=True)  # (n, channels, rows, columns)
     seen = seen_by(network, reading, pixels)
     for layer, features in zip(reading.layers, wanted, strict=True):
-        pooled = features.mean((2, 3)).numpy()
-        scaled = (pooled - pooled.mean(1, keepdims=True)) / np.sqrt(pooled.var(1, keepdims=True) + 1e-5)
-        np.testing.assert_allclose(seen[f"features of {layer}"], scaled, atol=1e-4)
+        np.testing.assert_allclose(seen[f"features of {layer}"], features.mean((2, 3)).numpy(), atol=1e-5)
     assert reading.axis == "last stages" and reading.words == ("last-2",)
 
 
@@ -170,7 +168,7 @@ def test_other_networks_need_layers():
 
 
 def test_the_last_block_alone_is_within_half_a_point_of_scikit_learns_logistic_regression(trained):
-    """3000 images to learn from, 2000 to be asked, of which nine in ten are answered right."""
+    """3000 images to learn from, 2000 to be asked, of which nine in ten are answered right; 30 epochs."""
     reading, seen = reading_of(trained.network), []
     look = features_of(classifier_of(trained), reading)
     for n, seed in ((3000, 1), (2000, 2)):
@@ -179,9 +177,19 @@ def test_the_last_block_alone_is_within_half_a_point_of_scikit_learns_logistic_r
         seen.append((look(Batch(tuple(range(n)), (), torch.from_numpy(labels), pixels, None)), labels))
     (learnt, labels), (asked, truth) = [(ensemble(one, reading, 1), labels) for one, labels in seen]
     judge = LogisticRegression(solver="newton-cg", max_iter=5000).fit(learnt, labels).score(asked, truth)
-    answers = readouts.predicted(fit_linear(learnt, labels, CLASSES), asked)
+    answers = readouts.predicted(fit_linear(learnt, labels, CLASSES, epochs=30), asked)
     assert 0.85 < judge < 0.95
     assert abs((answers == truth).mean() - judge) <= 0.005
+
+
+def test_what_features_have_in_common_and_their_scales_change_no_answer():
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(500, 8)).astype(np.float32), rng.integers(0, 3, 500)
+    features[:, 0] += labels
+    moved = features * np.float32(2) ** rng.integers(-6, 6, 8) + 64
+    moved = np.column_stack([moved, np.full(500, 7)]).astype(np.float32)  # a feature that all have alike
+    answers = [readouts.predicted(fit_linear(one, labels, 3), one) for one in (features, moved)]
+    assert (answers[0] == answers[1]).mean() > 0.99
 
 
 def test_the_cosine_falls_at_every_step():

@@ -9,7 +9,10 @@ from PIL import Image
 from scipy.stats import binomtest, chisquare
 from torchvision import transforms
 
+from brainscore_submission.engine import decoding
+from brainscore_submission.plugin.card import load_card
 from brainscore_submission.training.augmentation import augmented, crop_box, jittered, quarter_turns
+from brainscore_submission.training.images import OfEpoch, open_images
 from brainscore_submission.training.recipes import Augmentation, read_recipe
 
 DRAWS = 4000
@@ -96,3 +99,12 @@ def test_an_image_depends_on_its_generator_alone():
     assert torch.equal(torch.get_rng_state(), before)
     assert first.dtype == torch.uint8 and first.shape == (3, 48, 48)
     assert not torch.equal(first, augmented(picture(), plan, 48, generator(6)))
+
+
+def test_images_of_an_epoch_are_the_same_when_processes_read_them(digits, network):
+    recipe = read_recipe("tiny")
+    images, _ = open_images(digits, None, recipe, load_card(network).preprocessing, 10)
+    read, rows = OfEpoch(images.source.picture, recipe, images.px, epoch=1), list(images.rows[:6])
+    assert images.source.apart
+    with decoding._in_processes(read, [rows]) as held:
+        assert torch.equal(held(0), torch.stack([read(row) for row in rows]))
