@@ -4,18 +4,23 @@ The score of an area is that of its benchmarks, averaged as the suite does; "Avg
 whose recordings have no ceiling is compared in r. Records are read in `profiles`.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
 from brainscore_submission.scoring.uncertainty import LEVEL, holm, paired_difference, percentiles
 
 from .display import interval, number, signed
 from .profiles import Profile
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 AVERAGE = "Avg"
 NO_NEUROIDS = "their records keep no neuroids, and Brain-Score's own error is too small"
@@ -80,6 +85,8 @@ def compare(profiles: Sequence[Profile], against: str | None = None) -> tuple[pd
         (for the number of pairs of the measure, Holm), over, formula, verdict
     warnings : a line for each pair that saw other neuroids or stimuli
     """
+    import pandas as pd
+
     rows, warnings = [], []
     for measure in measures_of(profiles):
         mine = []

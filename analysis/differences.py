@@ -6,7 +6,6 @@ python -m analysis.differences results/ --against 991
 
 from typing import Annotated
 
-import pandas as pd
 import typer
 from rich.console import Console
 
@@ -50,6 +49,8 @@ def main(
 
       python -m analysis.differences results/ --against 991 --areas V4,Avg
     """
+    import pandas as pd
+
     with front_end() as terminal:
         table, warnings = read_predictivity(results)
         rival = None if against is None else find_model(against, table.itertuples())

@@ -5,22 +5,26 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import pandas as pd
 import typer
 from markupsafe import Markup, escape
-from rich.box import SIMPLE_HEAD
-from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
+
+from brainscore_submission.words.tables import Rows
 
 ResultsFolder = Annotated[Path, typer.Argument(help="Folder of records, as evaluate.py writes it.")]
 Resamples = Annotated[int, typer.Option(help="Number of resamples.", min=100)]
 Seed = Annotated[int, typer.Option(help="Seed of the resamples.", min=0)]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
-_PADDING = 2  # between two columns
-_NAME = 24  # a name that is longer may be folded, so that numbers find room beside it
+
+def missing(value: Any) -> bool:
+    """Whether a cell of a table of records is empty: None, or the NaN that pandas puts there.
+
+    >>> missing(None), missing(float("nan")), missing(0), missing("V4")
+    (True, True, False, False)
+    """
+    return value is None or value != value
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -28,7 +32,7 @@ def number(value: float | None, digits: int = 3) -> str:
     >>> number(-0.25), number(-0.0001), number(None)
     ('−0.250', '0.000', '–')
     """
-    if value is None or pd.isna(value):
+    if missing(value):
         return "–"
     return f"{round(value, digits) + 0.0:.{digits}f}".replace("-", "−")
 
@@ -38,7 +42,7 @@ def signed(value: float | None, digits: int = 2) -> str:
     >>> signed(0.25), signed(-0.25)
     ('+0.25', '−0.25')
     """
-    return "–" if value is None or pd.isna(value) else f"{value:+.{digits}f}".replace("-", "−")
+    return "–" if missing(value) else f"{value:+.{digits}f}".replace("-", "−")
 
 
 def interval(ends: tuple[float, float] | None, digits: int = 3, sign: bool = False) -> str:
@@ -63,9 +67,7 @@ def named(one: Any) -> str:
 def write_table(
     console: Console, title: str, rows: Sequence[Mapping[str, str]], names: int = 1, marks: Sequence[str] = ()
 ) -> None:
-    """Print rows under a title; no column is lost and no number cut, however narrow the console is.
-
-    Columns that do not fit go into a table of their own below, which begins with the same names.
+    """Print rows under a title; no column is lost and no number cut, however narrow the console is: see `Rows`.
 
     Parameters
     ----------
@@ -74,29 +76,10 @@ def write_table(
     marks : UNTRAINED, SIMULATED, behind the title
     """
     console.print(Text(" · ".join([title, *marks]), style="italic"), soft_wrap=True)
-    headings = list(rows[0])
-    named, numbers = headings[:names], headings[names:]
-    width = {name: _PADDING + max(cell_len(text) for text in (name, *(row[name] for row in rows))) for name in headings}
-    room = console.width - sum(min(width[name], _NAME) for name in named)
-    blocks: list[list[str]] = [[]]
-    for name in numbers:
-        if blocks[-1] and sum(width[other] for other in (*blocks[-1], name)) > room:
-            blocks.append([])
-        blocks[-1].append(name)
-    for block in blocks:
-        console.print(_block(rows, named, block))
-        console.print()
-
-
-def _block(rows, named, numbers):
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _PADDING - 1, 0, 0))
-    for name in named:
-        table.add_column(name, overflow="fold")
-    for name in numbers:
-        table.add_column(name, justify="right", no_wrap=True)
-    before = None
+    headings, before, cells = list(rows[0]), None, []
     for row in rows:
-        first, *cells = (Text(row[name]) for name in (*named, *numbers))
-        table.add_row("" if row[named[0]] == before else first, *cells)
-        before = row[named[0]]
-    return table
+        first, *others = (row[name] for name in headings)
+        cells.append(["" if first == before else first, *others])
+        before = first
+    console.print(Rows(headings, cells, names))
+    console.print()

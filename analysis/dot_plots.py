@@ -3,14 +3,18 @@
 Nothing here reads records. How figures look and are saved is in `figures`.
 """
 
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
 
-import pandas as pd
-from matplotlib.figure import Figure
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from .comparisons import is_certain, ranking_measure, value_of
 from .figures import common_marks, look, marked, style, titled
 from .profiles import FORMULA_LABELS, Profile
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 BRACKETS = 8  # more in one panel cannot be read
 
@@ -32,6 +36,8 @@ def dot_plot(
     size : width and height in inches; default by the number of models and panels
     pairs : from `comparisons.compare`; brackets join models that it tells apart, the closest rows first
     """
+    from matplotlib.figure import Figure
+
     order = in_order(profiles, measures)
     common = common_marks(profile.marks for profile in order)
     with style():
@@ -97,6 +103,8 @@ def scatter(
     size: tuple[float, float] | None = None,
 ) -> Figure:
     """One measure over another, a dot for each model that has both, with 95 % intervals."""
+    from matplotlib.figure import Figure
+
     both = [one for one in profiles if value_of(one, x) and value_of(one, y)]
     common = common_marks(one.marks for one in both)
     with style():

@@ -4,13 +4,13 @@ A mark that all models have stands over the figure, any other at the names of th
 figure; `save` writes it as SVG and PNG. Nothing here reads records.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
 from brainscore_submission.plugin.errors import UserError, suggest
@@ -22,6 +22,10 @@ from .display import interval, signed
 from .hierarchy import Estimate
 from .profiles import FORMULA_LABELS, Profile, depth_of
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
 STYLE = Path(__file__).with_name("figures.mplstyle")
 MARK_COLOR = "#b00020"
 # Kinds of files, and what of their metadata would differ from run to run.
@@ -31,6 +35,8 @@ _PANEL_SIGNS = 36  # in the title of one of two panels side by side
 
 def style():
     """Context in which every figure is drawn and saved, the reader's own settings aside."""
+    import matplotlib as mpl
+
     return mpl.rc_context(fname=STYLE)
 
 
@@ -59,6 +65,8 @@ def save(
 
 def area_profile(profiles: Sequence[Profile]) -> Figure:
     """Today's score by area of several models on one suite, with 95 % intervals."""
+    from matplotlib.figure import Figure
+
     with style():
         areas = [area for area in AREAS_AND_BEHAVIOR if any(area in profile.values["today"] for profile in profiles)]
         figure = Figure(figsize=(5.2, 3.2 + 0.17 * len(profiles)))
@@ -109,6 +117,8 @@ def hierarchy_slopes(estimates: Sequence[Estimate], models: Sequence[str]) -> Fi
 
 def _panels(count, height):
     """A figure of `count` small panels, two in a row, and the panels."""
+    from matplotlib.figure import Figure
+
     columns = min(2, count)
     rows = -(-count // columns)
     figure = Figure(figsize=(5.2, 0.9 + height * rows))
@@ -121,6 +131,8 @@ def _panels(count, height):
 
 
 def _one_slope(axes, one, drawn):
+    import pandas as pd
+
     areas, scores = list(one.scores), np.array(list(one.scores.values()))
     depth = np.arange(1, len(areas) + 1)
     rank = pd.Series(scores).rank().to_numpy()
@@ -152,6 +164,8 @@ def neuroid_distributions(profiles: Sequence[Profile]) -> Figure | None:
 
     Returns None where no record kept its neuroids.
     """
+    from matplotlib.figure import Figure
+
     area_of = {name: profile.area_of[name] for profile in profiles for name in profile.neuroid_r}
     if not area_of:
         return None
@@ -207,6 +221,8 @@ def published_against_own(lined_up: pd.DataFrame) -> Figure:
 
 def look(number: int) -> dict:
     """Colour, marker and line of the model with this number; 7 colours, then other markers, then dashes."""
+    import matplotlib as mpl
+
     cycle = list(mpl.rcParams["axes.prop_cycle"])
     again, place = divmod(number, len(cycle))
     marker = cycle[(place + 3 * again) % len(cycle)]["marker"]

@@ -1,13 +1,18 @@
 """A figure as SVG inside an HTML page: colours follow the page's theme, ids do not clash, nothing is loaded."""
 
+from __future__ import annotations
+
 import io
 import re
 import xml.etree.ElementTree as ET
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from .figures import style
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 

@@ -3,21 +3,24 @@
 Both are drawn from the search's table.json alone: by the search when it is done, by the report, and again later.
 """
 
+from __future__ import annotations
+
 import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from brainscore_submission.scoring.records import MARKS
 
 from .figures import short, style, titled
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 BEST = {"marker": "v", "color": "#d55e00", "markeredgecolor": "white", "markersize": 10, "linestyle": ""}
 COMMITTED = {"marker": "D", "color": "white", "markeredgecolor": "#1b1f24", "markersize": 7, "linestyle": ""}
@@ -47,6 +50,8 @@ def read_search(path: Path) -> Search:
     ValueError, OSError
         Something is missing, it is no JSON or holds no number, it cannot be read.
     """
+    import pandas as pd
+
     facts = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(facts, dict) or not {"model", "suite", "layers"} <= set(facts):
         raise ValueError("it holds no layer search")
@@ -67,6 +72,9 @@ def heat_map(search: Search, committed: Mapping[str, str] | None = None) -> Figu
     search : Search
     committed : area -> layer, as named in the table; of a given layer map
     """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     rows, n_layers = _rows(search.table), search.table["position"].max() + 1
     values = np.ma.masked_all((len(rows), n_layers))
     for strip, (_, row) in zip(values, rows, strict=True):
@@ -103,6 +111,9 @@ def profiles(search: Search, committed: Mapping[str, str] | None = None) -> Figu
     The band is one standard deviation of the score when neuroids and stimuli are drawn anew; where there are none, its
     standard error over splits. Parameters as of `heat_map`.
     """
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
     rows = _rows(search.table)
     with style():
         figure = Figure(figsize=(WIDTH, 1.1 + 1.65 * len(rows)))
@@ -226,6 +237,8 @@ def _apart(middles, labels, width):
 
 
 def _legend(figure, committed, extra=()):
+    from matplotlib.lines import Line2D
+
     handles = [Line2D([], [], label="chosen for the area", **BEST)]
     if committed:
         handles.append(Line2D([], [], label="committed by the layer map", **COMMITTED))

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-import pandas as pd
 import typer
-from matplotlib.figure import Figure
 from rich.console import Console
 
 from brainscore_submission.cli.front_end import front_end, run
@@ -24,6 +22,10 @@ from brainscore_submission.words import words_of
 
 from . import figures
 from .display import AsJson, ResultsFolder, interval, number, write_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 SUITE = "probes"
 SHAPE_BIAS = "shape_bias"
@@ -99,6 +101,8 @@ def curves(records: pd.DataFrame) -> Figure:
     ----------
     records : of one benchmark, from `read_probes`
     """
+    from matplotlib.figure import Figure
+
     with figures.style():
         figure = Figure(figsize=(5.2, 3.2 + 0.17 * len(records)))
         axes = figure.add_subplot()
@@ -137,6 +141,8 @@ def _points(curve: Sequence[dict[str, Any]], on_scores: bool) -> tuple[np.ndarra
 
 def biases(records: pd.DataFrame) -> Figure:
     """Shape bias for each category of shapes, all together last: a column of dots for each model."""
+    from matplotlib.figure import Figure
+
     with figures.style():
         names = list(dict.fromkeys(name for settings in records["settings"] for name in settings["by_category"]))
         figure = Figure(figsize=(5.2, 4.4 + 0.17 * len(records)))

@@ -1,14 +1,15 @@
 """Records as profiles: one model on one suite, its score by area under each formula, and resamples of them."""
 
+from __future__ import annotations
+
 import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
 from brainscore_submission.plugin.errors import UserError, suggest
@@ -19,6 +20,11 @@ from brainscore_submission.scoring.sidecar import Sidecar
 from brainscore_submission.scoring.suites import Suite, find_suite
 from brainscore_submission.scoring.uncertainty import N_RESAMPLES, percentiles, raw_resamples, resampled_over
 from brainscore_submission.words import few
+
+from .display import missing
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Name of a formula -> formula, field of a record.
 FORMULAS = {"today": (TODAY, "score"), "2022": (OF_2022, "score_2022"), "unceiled": (UNCEILED, "raw")}
@@ -78,11 +84,12 @@ def find_model(name: str, ones: Iterable[Any]) -> str:
     UserError
         No such model, or several of that card and none that has its name.
     """
+
     ones = list(ones)
     cards = {one.model: getattr(one, "card", "") or one.model for one in ones}
     if name in cards:
         return name
-    numbers = {one.model for one in ones if pd.notna(one.competition_id) and name == str(int(one.competition_id))}
+    numbers = {one.model for one in ones if not missing(one.competition_id) and name == str(int(one.competition_id))}
     typed = re.sub(r"[^a-z0-9]+", "_", name.lower())
     found = sorted(numbers) or [
         model
@@ -156,7 +163,7 @@ def _profile(records, n_resamples, seed):
     profile = Profile(
         model=first.model,
         suite=first.suite,
-        competition_id=None if pd.isna(first.competition_id) else int(first.competition_id),
+        competition_id=None if missing(first.competition_id) else int(first.competition_id),
         marks=marks_of(records.itertuples()),
         values={name: _by_area(suite, scored.set_index("benchmark")[field]) for name, (_, field) in FORMULAS.items()},
         resamples={name: _by_area(suite, by_benchmark) for name, by_benchmark in draws.items()},
@@ -173,7 +180,8 @@ def _profile(records, n_resamples, seed):
 
 def _at_ceiling(record):
     """The score where r equals its noise ceiling."""
-    known = record["formula"] in scoring_formulas.FORMULAS and pd.notna(record["ceiling"])
+
+    known = record["formula"] in scoring_formulas.FORMULAS and not missing(record["ceiling"])
     return float(ceiled(record["ceiling"], record["ceiling"], record["formula"])) if known else None
 
 
@@ -185,12 +193,13 @@ def _of_what(sidecar):
 
 def _resamples(record, sidecar, n_resamples, seed):
     """Resamples of one record under each formula; None where there is no score or no error."""
+
     options, key = {"n_resamples": n_resamples, "seed": seed}, f"{record.model}/{record.suite}/{record.benchmark}"
     raw = None if sidecar is None else raw_resamples(sidecar, **options)
     draws = {}
     for name, (formula, field) in FORMULAS.items():
         value = getattr(record, field)
-        if raw is not None and pd.notna(value) and (record.formula == TODAY or formula == UNCEILED):
+        if raw is not None and not missing(value) and (record.formula == TODAY or formula == UNCEILED):
             draws[name] = ceiled(raw, record.ceiling, formula)
         else:
             draws[name] = normal_resamples(value, getattr(record, f"{field}_error"), key, **options)
@@ -202,7 +211,8 @@ def normal_resamples(value, error, key, *, n_resamples=N_RESAMPLES, seed=0):
 
     None without a score or an error.
     """
-    if pd.isna(value) or pd.isna(error):
+
+    if missing(value) or missing(error):
         return None
     digest = hashlib.sha256(key.encode()).digest()
     generator = np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
@@ -221,7 +231,8 @@ def _suite(records):
 
 def _by_area(suite, by_benchmark):
     """Means by area, of numbers or arrays, without the areas where a benchmark is missing."""
-    present = {name: value for name, value in by_benchmark.items() if not np.any(pd.isna(value))}
+    numbers = {name: np.asarray(value, dtype=float) for name, value in by_benchmark.items()}
+    present = {name: by_benchmark[name] for name, number in numbers.items() if not np.isnan(number).any()}
     means = suite.average(present)
     return {area: means[area] for area in AREAS_AND_BEHAVIOR if means.get(area) is not None}
 

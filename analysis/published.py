@@ -5,12 +5,13 @@
 The tables themselves are data in `brainscore_submission.scoring.published`, and the layers in the paper's layer map.
 """
 
+from __future__ import annotations
+
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 import typer
 from rich.console import Console
 
@@ -33,6 +34,9 @@ from brainscore_submission.scoring.records import marks_of
 from .display import AsJson, named, number, signed, write_table
 from .profiles import Profile, profiles_of, read_predictivity
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 # Internal consistency of PUBLIC_BENCHMARK: score of today = score of 2022 x ceiling.
 PUBLIC_CEILING = 0.81579938
 
@@ -51,6 +55,8 @@ def line_up(profiles: Sequence[Profile]) -> pd.DataFrame:
     DataFrame, one row per model, suite and area for which the paper has a value
         `published` and `own_2022` follow the same formula, `own_today` today's; `caveat` is on every row.
     """
+    import pandas as pd
+
     rows = []
     for profile in profiles:
         published = None if profile.competition_id is None else published_model(profile.competition_id)
@@ -76,6 +82,8 @@ def public_targets(table: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame, one row per record with a target
     """
+    import pandas as pd
+
     targets = {(target.identifier, target.preprocessing): target for target in PUBLIC_TARGETS}
     mine = table[(table["benchmark"] == PUBLIC_BENCHMARK) & (table["status"] == "scored")]
     paired = ((record, targets.get((record.card, record.preprocessing))) for record in mine.itertuples())
@@ -129,6 +137,8 @@ def main(
 
       python -m analysis.published results/
     """
+    import pandas as pd
+
     with front_end() as terminal:
         tables, warnings = paper_tables(), []
         lined_up = targets = pd.DataFrame()

@@ -4,15 +4,16 @@ python -m analysis.report results/ -o report.html
 python -m analysis.report results/ --markdown report.md --csv report.csv --figures figures/
 """
 
+from __future__ import annotations
+
 import json
 import os
 import shlex
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import pandas as pd
 import typer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from rich.console import Console
@@ -28,6 +29,9 @@ from .display import AsJson, Resamples, ResultsFolder, Seed, breakable, interval
 from .inline_svg import inline_svg
 from .profiles import FORMULA_LABELS, by_depth
 from .summary import Summary, caveats, summarise
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TEMPLATES = Path(__file__).with_name("templates")
 _file, _folder = partial(typer.Option, dir_okay=False), partial(typer.Option, file_okay=False)
@@ -132,6 +136,8 @@ def _environment(autoescape):
 
 
 def _count(value):
+    import pandas as pd
+
     return "–" if pd.isna(value) else f"{int(value):,}"
 
 

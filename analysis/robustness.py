@@ -12,14 +12,11 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-import pandas as pd
 import typer
-from matplotlib.figure import Figure
 from rich.console import Console
-from scipy.stats import rankdata
 
 from brainscore_submission.cli.front_end import front_end, run
 from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
@@ -30,6 +27,10 @@ from brainscore_submission.scoring.records import read_folder
 from . import figures
 from .display import AsJson, ResultsFolder, interval, number, signed, write_table
 from .profiles import profiles_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 PUBLISHED = Path(__file__).with_name("published_robustness.toml")
 METRICS = ("clean_accuracy", "robust_accuracy", "l2_tolerance", "alignment", "perturbation_top1")
@@ -133,6 +134,8 @@ def rank_correlation(x: Sequence[float], y: Sequence[float], seed: int = 0) -> t
     >>> round(rho, 3), round(p, 4)
     (1.0, 0.0833)
     """
+    from scipy.stats import rankdata
+
     n = len(x)
     if n < 3 or len(set(x)) < 2 or len(set(y)) < 2:
         return None, None
@@ -178,6 +181,8 @@ def scatter(
     one: Relation, x: Mapping[str, float], y: Mapping[str, float], marks: Mapping[str, Sequence[str]]
 ) -> Figure:
     """A point for each model: the measure to the right, the brain score upwards."""
+    from matplotlib.figure import Figure
+
     shared = sorted(set(x) & set(y))
     common = figures.common_marks(marks[model] for model in shared)
     with figures.style():
@@ -194,6 +199,8 @@ def scatter(
 
 def effectiveness_curves(own: Mapping[tuple[str, str], Mapping[int, tuple[float, float]]], beside: Mapping) -> Figure:
     """The gap to the strongest attack's loss against the number of steps, own and published networks."""
+    from matplotlib.figure import Figure
+
     with figures.style():
         figure = Figure()
         axes = figure.subplots()

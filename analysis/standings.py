@@ -1,12 +1,13 @@
 """Models in order: what a leaderboard shows of each, as plain values. The page is laid out in `leaderboard`."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from brainscore_submission.plugin.card import all_cards
 from brainscore_submission.plugin.errors import UserError
@@ -17,6 +18,9 @@ from brainscore_submission.scoring.uncertainty import N_RESAMPLES, rank_interval
 from .comparisons import AVERAGE, measures_of, ranking_measure, value_of
 from .hierarchy import record_estimates
 from .profiles import Profile, profiles_of
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 RHO, TOP1, PARAMETERS = "ρ", "top-1", "parameters"
 

@@ -1,12 +1,12 @@
 """Records of a folder as everything the report says, before it is laid out: plain values and figures."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
-from matplotlib.figure import Figure
 
 from brainscore_submission.plugin.areas import AREAS, AREAS_AND_BEHAVIOR
 from brainscore_submission.plugin.errors import UserError
@@ -22,6 +22,10 @@ from .dot_plots import dot_plot
 from .hierarchy import Estimate, comparisons_of_rho, record_estimates
 from .profiles import Profile, by_depth, profiles_of
 from .published import line_up, public_targets
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 WHY_WIDER = (
     "Brain-Score's own standard error is smaller because its splits overlap: they share most images and all "
@@ -121,6 +125,8 @@ def summarise(results, *, n_resamples=N_RESAMPLES, seed=0) -> Summary:
     UserError
         The folder does not exist or holds no usable record.
     """
+    import pandas as pd
+
     table, warnings = read_folder(results)
     if table.empty:
         more = f" {len(warnings)} file(s) could not be used, first: {warnings[0]}" if warnings else ""

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
-from matplotlib.figure import Figure
 from rich.console import Console
 
 from brainscore_submission.cli.front_end import front_end, run
@@ -21,6 +20,9 @@ from brainscore_submission.plugin.errors import UserError
 
 from . import figures
 from .display import AsJson, number, write_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 if TYPE_CHECKING:  # the room of training needs torch, which a list of commands does not
     from brainscore_submission.training.recipes import Recipe
@@ -76,6 +78,8 @@ def _read(folder: Path) -> Run:
 
 def schedule(recipe: Recipe) -> Figure:
     """Learning rate over epochs, as Figure 2 of Berrios & Deza (2022); below it the attack's radius where it grows."""
+    from matplotlib.figure import Figure
+
     from brainscore_submission.training.schedules import learning_rate, radius_share
 
     times = np.linspace(0, recipe.epochs, 50 * recipe.epochs + 1)
@@ -97,6 +101,8 @@ def schedule(recipe: Recipe) -> Figure:
 
 def curves(runs: Sequence[Run]) -> Figure:
     """Loss of the steps above, top-1 on validation images below: clean, and under PGD dashed."""
+    from matplotlib.figure import Figure
+
     with figures.style():
         figure = Figure(figsize=(6.2, 5.2 + 0.17 * len(runs)))
         above, below = figure.subplots(2, 1, sharex=True)

@@ -8,6 +8,7 @@ python -m bench.brainscore_metrics ridge --train 5000 --features 258496 --target
 import argparse
 import os
 import resource
+import sys
 import tempfile
 import time
 from functools import partial
@@ -119,7 +120,8 @@ def compare(what: str, ours, brainscore) -> None:
 
 
 def peak_gb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts in KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 def behavioural_trials(n_images: int, n_objects: int, repeats: int) -> BehavioralAssembly:

@@ -23,7 +23,8 @@ from brainscore_submission.models.model import Model
 from brainscore_submission.models.opening import find_device
 from brainscore_submission.plugin.fetching import cache_folder
 from brainscore_submission.scoring.fast_metrics import GramPredictivity
-from brainscore_submission.scoring.score import ScoreOptions, Watcher, score_suite
+from brainscore_submission.scoring.kept import ScoreOptions, Watcher
+from brainscore_submission.scoring.score import score_suite
 
 from .engine import Passes, open_network
 from .inputs import image_sets

@@ -90,7 +90,7 @@ class Asked:
     ) -> Model:
         """The model, with a layer for each of the areas; for behaviour only where it is asked for by name.
 
-        A network without a readout layer is scored on the rest of a suite: see `scoring.score.readable`.
+        A network without a readout layer is scored on the rest of a suite: see `scoring.kept.readable`.
         """
         from .models.opening import open_model
 

@@ -14,7 +14,7 @@ from hostile import in_place_of_a_file, mutated, require_read_or_refused
 from safetensors.torch import save as safetensors
 
 from brainscore_submission.cli.model_lists import model_entries
-from brainscore_submission.engine.gram import load_gram, save_gram
+from brainscore_submission.engine import kept_arrays
 from brainscore_submission.engine.stores import DiskStore
 from brainscore_submission.plugin.card import load_card
 from brainscore_submission.plugin.checkpoint import read_checkpoint
@@ -82,7 +82,7 @@ def sidecar(folder):
 
 
 def gram(folder):
-    save_gram(folder / "g.gram", np.eye(4), {"layer": "a"})
+    kept_arrays.save(folder / "g.gram", {"gram": np.eye(4)}, {"layer": "a"})
     return (folder / "g.gram").read_bytes()
 
 
@@ -123,7 +123,7 @@ READERS = {
         read_checkpoint,
     ),
     "checkpoint, safetensors": ("w.safetensors", lambda folder: safetensors(TENSORS), read_checkpoint),
-    "Gram matrix": ("g.gram", gram, lambda path: load_gram(path, {"layer": "a"})),
+    "Gram matrix": ("g.gram", gram, lambda path: kept_arrays.load(path, {"layer": "a"})),
     "spool": ("done", spooled, open_spool),
 }
 NUMBERS = [8, pytest.param(100, marks=pytest.mark.slow)]

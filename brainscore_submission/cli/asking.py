@@ -28,7 +28,7 @@ OPTIONS = {
     "weights": Annotated[str | None, typer.Option(help="A checkpoint file, untrained, or untrained:<seed>.")],
     "ema": EmaOption,
     "preprocessing": Annotated[str | None, typer.Option(help="crop224 or squash224; default the card's.")],
-    "device": Annotated[str, typer.Option(help="auto, cpu or cuda[:i].")],
+    "device": Annotated[str, typer.Option(help="auto, cpu, cuda[:i], or mps (Apple's GPU).")],
     "batch_size": Annotated[int | None, typer.Option(min=1, help="Images at a time; default 8, on a GPU 64.")],
     "layer_map": Annotated[str, typer.Option(help="paper, another name, or a JSON file.")],
     "layers": Annotated[str | None, typer.Option(help="V1=…,V2=…,V4=…,IT=…,behavior=…")],

@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from ..asked import Asked
 from ..plugin.errors import UserError
 from ..plugin.files import require_writable, write_whole
 from ..words import words_of
+from ..words.tables import Rows
 from .asking import MODEL, asks_for
 from .attacking import (
     BatchOption,
@@ -133,14 +131,13 @@ def show_gaps(
         ]
         terminal.write_json({"written": str(written), "gaps_per_cent": facts})
         return
-    table = Table(title="gap to the strongest attack's loss, per cent", box=SIMPLE_HEAD, title_justify="left")
     every = sorted({number for by_steps in gaps.values() for number in by_steps})
-    for heading in ("model", "epoch", *(f"pgd:{number}" for number in every)):
-        table.add_column(heading, justify="left" if heading == "model" else "right")
+    rows = []
     for (model, epoch), by_steps in gaps.items():
         cells = [f"{mean:.3f}" + ("" if math.isnan(sd) else f" ± {sd:.3f}") for mean, sd in by_steps.values()]
-        table.add_row(Text(model), str(epoch), *cells)
-    Console(file=terminal.out).print(table)
+        rows.append((model, str(epoch), *cells))
+    headings = ("model", "epoch", *(f"pgd:{number}" for number in every))
+    Console(file=terminal.out).print(Rows(headings, rows, title="gap to the strongest attack's loss, per cent"))
     terminal.out.write(f"written: {written}\n")
 
 

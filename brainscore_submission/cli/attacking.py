@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from ..asked import Asked
 from ..plugin.errors import UserError
 from ..words import duration_in_words
+from ..words.tables import Rows
 from .front_end import Terminal
 from .progress import downloading, progress_bar
 
@@ -68,11 +66,13 @@ def open_all(
     terminal: Terminal, asked: Asked, where: Path, sample: int | None = None
 ) -> tuple[Model, Classifier, LabelledImages]:
     """The model, the function that is attacked, and the images in its frame; what was passed over is said."""
+    from ..engine.devices import require_float64
     from ..labelled_images.images import read_labelled_images
     from ..robustness.classifiers import classifier_of
 
     if not where.exists():  # before any weights are fetched
         raise UserError(f"there is no {where}. Give a folder with a folder for each class, a CSV file or an npz.")
+    require_float64(asked.device, "attacks, and probes of accuracy,")
     opened = open_asked(terminal, asked)
     with progress_bar(terminal) as advance:
         images = read_labelled_images(
@@ -151,11 +151,7 @@ def show(
             }
         )
         return
-    table = Table(
-        title=Text(" · ".join([f"{model.name} on {images.name}", *model.marks])), box=SIMPLE_HEAD, title_justify="left"
-    )
-    for heading in ("measure", "value", "95 % interval", "images", "passes"):
-        table.add_column(heading, justify="left" if heading == "measure" else "right", overflow="fold")
+    cells = []
     for record in records:
         one, settings = record.measured, record.measured.settings
         what = " ".join(
@@ -167,7 +163,8 @@ def show(
             what += f", {settings['of_ceiling']:.3f} of the human ceiling"
         ends = "" if one.interval is None else f"{one.interval[0]:.3f} to {one.interval[1]:.3f}"
         passes = settings.get("mean_passes")
-        table.add_row(Text(what), f"{one.value:.3f}", ends, str(one.n), "" if passes is None else f"{passes:g}")
+        cells.append((what, f"{one.value:.3f}", ends, str(one.n), "" if passes is None else f"{passes:g}"))
     console = Console(file=terminal.out)
-    console.print(table)
+    title = " · ".join([f"{model.name} on {images.name}", *model.marks])
+    console.print(Rows(("measure", "value", "95 % interval", "images", "passes"), cells, title=title))
     console.print(f"records, and a table of the images beside each: {records[0].path(results).parent}", soft_wrap=True)

@@ -10,18 +10,21 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from ..plugin.errors import UserError, suggest
 from ..words import count, size_in_words
+from ..words.tables import Rows
 from .front_end import front_end
 
 # Kind -> what it is, and the names that it has in the cache.
 KINDS = {
     "weights": ("checkpoints, fetched and verified", r"weights"),
     "grams": ("Gram matrices of layers", r"grams"),
+    "features": ("features of layers, where they are few", r"features"),
     "spool": ("features of recordings that were stopped and can go on", r"spool"),
+    "mappings": ("mappings fitted for predictions", r"mappings"),
     "ceilings": ("noise ceilings", r"ceilings"),
+    "opened": ("what models and suites are, so that a command with nothing to do answers at once", r"opened"),
     "recordings": ("images of your own recordings, unpacked", r"recordings"),
     "demo": ("the demo suite's pictures", r"\.?demo-stimuli-.*"),
     "environments": ("environments of check --full", r"environments"),
@@ -125,12 +128,13 @@ def _free(folder: Path) -> int:
 
 
 def _show(facts: dict, console: Console) -> None:
-    table = Table("kind", "files", "size", "oldest", "what it is", box=None, pad_edge=False)
+    cells = []
     for row in facts["kinds"]:
         if row["files"] or row["removed_bytes"]:
             age = f"{row['oldest_days']:.0f} d" if row["files"] else "–"
-            table.add_row(row["kind"], str(row["files"]), size_in_words(row["bytes"]), age, KINDS[row["kind"]][0])
-    console.print(table)
+            size = size_in_words(row["bytes"])
+            cells.append((row["kind"], str(row["files"]), size, age, KINDS[row["kind"]][0]))
+    console.print(Rows(("kind", "files", "size", "oldest", "what it is"), cells, prose=("what it is",)))
     total, removed = (sum(row[name] for row in facts["kinds"]) for name in ("bytes", "removed_bytes"))
     said = (
         f"{size_in_words(total)} in {count(sum(row['files'] for row in facts['kinds']), 'file')} in {facts['folder']}"

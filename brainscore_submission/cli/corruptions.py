@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from ..asked import Asked
 from ..plugin.errors import UserError
 from ..words import duration_in_words
+from ..words.tables import Rows
 from .attacking import open_asked
 from .front_end import Terminal
 from .probing import SUITE, write_plan
@@ -100,15 +98,14 @@ def _show(terminal: Terminal, record: Record, baseline: Mapping[str, float], res
         )
         return
     one = record.measured
-    title = Text(" · ".join([f"{record.model} on {record.benchmark}", *record.marks]))
-    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left")
-    for heading in ("corruption", "error", "baseline's", "ratio", "95 % interval"):
-        table.add_column(heading, justify="left" if heading == "corruption" else "right", overflow="fold")
-    for name, error in _errors(record).items():
-        table.add_row(name, f"{error:.3f}", f"{baseline[name]:.3f}", f"{error / baseline[name]:.3f}", "")
     ends = "" if one.interval is None else f"{one.interval[0]:.3f} to {one.interval[1]:.3f}"
-    table.add_row("mCE", "", "", f"{one.value:.3f}", ends)
+    cells = [
+        (name, f"{error:.3f}", f"{baseline[name]:.3f}", f"{error / baseline[name]:.3f}", "")
+        for name, error in _errors(record).items()
+    ]
+    cells.append(("mCE", "", "", f"{one.value:.3f}", ends))
+    title = " · ".join([f"{record.model} on {record.benchmark}", *record.marks])
     console = Console(file=terminal.out)
-    console.print(table)
+    console.print(Rows(("corruption", "error", "baseline's", "ratio", "95 % interval"), cells, title=title))
     for line in (f"baseline: {one.settings['baseline']}", *record.notes, f"records: {record.path(results).parent}"):
         console.print(line, soft_wrap=True, highlight=False, markup=False)

@@ -14,12 +14,21 @@ from rich.console import Console
 from ..asked import Asked
 from ..words import few
 from .front_end import Terminal, front_end, typed_command
-from .many import SEARCH, plan_many, score_many, score_on_cluster, score_one
+from .many import (
+    Outcome,
+    answered_all,
+    plan_many,
+    require_usable,
+    score_many,
+    score_on_cluster,
+    score_one,
+)
 from .model_lists import asked_of_each
 from .progress import watching
+from .remembered import SEARCH
 
 if TYPE_CHECKING:
-    from ..scoring.score import ScoreOptions
+    from ..scoring.kept import ScoreOptions
 
 EVALUATE_HELP = """
 Evaluate a model on a suite of benchmarks, and print the table with the rho-hierarchy; or many models, and rank them.
@@ -86,7 +95,7 @@ def evaluate(
     engine: Annotated[
         str, typer.Option(help="gram (ours, exact), surrogate, converged, or brainscore (the reference).")
     ] = "gram",
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda[:i].")] = "auto",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda[:i], or mps (Apple's GPU).")] = "auto",
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images in a forward pass.")] = None,
     precision: Annotated[str, typer.Option(help="float32, tf32, bfloat16 or float16.")] = "float32",
     memory: Annotated[
@@ -132,7 +141,7 @@ def evaluate(
     )
     each = asked_of_each(model or (), models, common)
     with front_end(verbose) as terminal:
-        from ..scoring.score import ScoreOptions
+        from ..scoring.kept import ScoreOptions
 
         options = ScoreOptions(engine, results, rerun)
         if len(each) == 1 and not (models or scheduler or dry_run):
@@ -144,17 +153,16 @@ def evaluate(
 def _evaluate_one(asked: Asked, options: ScoreOptions, as_json: bool, terminal: Terminal) -> None:
     from ..scoring.display import show
 
-    suite = asked.open_suite()
     with watching(terminal) as watcher:
-        scored = score_one(asked, suite, replace(options, watcher=watcher))
+        scored = score_one(asked, None, replace(options, watcher=watcher))
     records = scored.records
     if as_json:
         terminal.write_json(scored.summary())
     else:
         show(scored.model, scored.suite, records, Console(file=terminal.out))
-    if left_out := [leaf for leaf in suite.leaves if leaf not in scored.suite.leaves]:
+    if scored.left_out:
         terminal.console.print(
-            f"Not scored, for want of a readout layer: {few(left_out)}. Give one: --layers …,behavior=<layer>.",
+            f"Not scored, for want of a readout layer: {few(scored.left_out)}. Give one: --layers …,behavior=<layer>.",
             soft_wrap=True,
             highlight=False,
         )
@@ -174,19 +182,27 @@ def _evaluate_many(
     terminal: Terminal,
 ) -> None:
     from ..scoring.display import show_many
-    from ..scoring.plan import total_in_words
+    from ..scoring.plan import nothing_left, total_in_words
     from ..scoring.suites import loaded_once
 
-    suite = loaded_once(each[0].open_suite())
-    plans, ready, outcome = plan_many(each, suite, options, terminal)
+    suite, ready = None, []
+    there = answered_all(each, options)
+    if there is None:
+        for asked in each:
+            require_usable(asked, options)
+        suite = loaded_once(each[0].open_suite())
+        plans, ready, outcome = plan_many(each, suite, options, terminal)
+    else:
+        plans = [nothing_left(one.model.name, len(one.suite.leaves)) for one in there]
+        outcome = Outcome([one.summary() for one in there])
     lines = [*(plan.in_words() for plan in plans), total_in_words(plans)]
     searched = sum(asked.layers == SEARCH for asked in ready)
     lines += [f"{searched} more: layers are searched first, which is not in this plan"] if searched else []
     if not dry_run:
         terminal.console.print("Plan:", *lines, sep="\n", highlight=False, soft_wrap=True, markup=False)
-        if scheduler:
+        if scheduler and ready:
             score_on_cluster(scheduler, ready, options, terminal, outcome)
-        else:
+        elif ready:
             score_many(ready, suite, options, terminal, outcome)
     if as_json:
         facts = {"plan": [asdict(plan) for plan in plans], "models": outcome.summaries, "failures": outcome.failures}

@@ -23,7 +23,8 @@ from ..plugin.errors import UserError
 def run(command: Callable[..., Any] | typer.Typer, help_text: str | None = None) -> None:
     """Run a command as a program: a UserError is one or two lines and exit code 1, a bug keeps its traceback.
 
-    With ``--json`` the error is an object on standard output, beside the lines for a reader.
+    With ``--json`` whatever ends it early is an object on standard output too, beside the lines for a reader: an error,
+    wrong usage (exit code 2), Ctrl-C (130).
     """
     if not isinstance(command, typer.Typer):
         single = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
@@ -32,10 +33,28 @@ def run(command: Callable[..., Any] | typer.Typer, help_text: str | None = None)
     try:
         command()
     except UserError as error:
-        if "--json" in sys.argv[1:]:
-            print(json.dumps({"error": str(error)}, ensure_ascii=False))  # noqa: T201
+        _as_json(str(error))
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(1)
+    except SystemExit as ended:
+        if ended.code == INTERRUPTED:
+            _as_json(STOPPED)
+            print(f"\n{STOPPED}", file=sys.stderr)  # noqa: T201
+        elif wrong_usage := getattr(ended.__context__, "format_message", None):  # typer has said it already
+            _as_json(wrong_usage())
+        raise
+    except Exception as error:
+        _as_json(f"{type(error).__name__}: {error}")
+        raise
+
+
+INTERRUPTED = 130  # as shells count: 128 + SIGINT
+STOPPED = "Stopped. What is done is kept; the same command goes on where it was."
+
+
+def _as_json(error: str) -> None:
+    if "--json" in sys.argv[1:]:
+        print(json.dumps({"error": error}, ensure_ascii=False))  # noqa: T201
 
 
 _SCRIPTS = {
@@ -87,5 +106,4 @@ def front_end(verbose: bool = False) -> Iterator[Terminal]:
         with contextlib.redirect_stdout(sys.stderr):
             yield terminal
     except KeyboardInterrupt:
-        terminal.console.print("\nStopped. What is done is kept; the same command goes on where it was.")
-        raise typer.Exit(130) from None
+        raise typer.Exit(INTERRUPTED) from None

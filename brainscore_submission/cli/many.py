@@ -14,29 +14,32 @@ from typing import TYPE_CHECKING, Any
 
 from ..asked import Asked
 from ..plugin.errors import UserError
+from ..plugin.files import require_writable_later
+from ..words import parse_bytes
 from .front_end import Terminal
 from .progress import watching
+from .remembered import SEARCH, note_of, recall, remember
 
 if TYPE_CHECKING:
     from ..models.model import Model
+    from ..scoring.kept import Described, ScoreOptions
     from ..scoring.plan import Plan
     from ..scoring.records import Record
-    from ..scoring.score import ScoreOptions
     from ..scoring.suites import Suite
 
 logger = logging.getLogger(__name__)
 
-SEARCH = "search"  # instead of layers: those that a layer search on the same suite finds
 _ONE_MODEL = threading.Lock()  # a worker with several threads scores one model at a time
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A model on what it could be scored on."""
+    """A model on what it could be scored on; left out is what it has no readout layer for."""
 
-    model: Model
+    model: Model | Described
     suite: Suite
     records: list[Record]
+    left_out: list[str]
 
     def summary(self) -> dict[str, Any]:
         """As `scoring.display.summary`."""
@@ -74,19 +77,86 @@ def _is_full_disk(error: BaseException | None) -> bool:
     return False
 
 
-def score_one(asked: Asked, suite: Suite, options: ScoreOptions) -> Scored:
-    """Open a model, search its layers where that is asked for, and score it.
+def answered(asked: Asked, options: ScoreOptions) -> Scored | None:
+    """What is recorded of a model, where nothing is left to do; None where something may be.
+
+    Loads no network and no Brain-Score.
+
+    Raises
+    ------
+    UserError
+        For an unknown rerun policy.
+    """
+    from ..scoring.kept import kept_records, readable, said_of_kept, say_nothing
+
+    noted = None if options.rerun == "all" else recall(note_of(asked, options.engine))
+    if noted is None:
+        return None
+    model, suite = noted
+    scored = readable(suite, model)
+    if options.rerun == "never":
+        kept = kept_records(model, scored, options)
+    else:
+        kept = kept_records(model, scored, options, say_nothing)
+        if len(kept) < len(scored.leaves):
+            return None
+    if kept:
+        options.watcher.stage(said_of_kept(kept, scored))
+    return Scored(model, scored, list(kept.values()), _left_out(suite, scored))
+
+
+def answered_all(each: Sequence[Asked], options: ScoreOptions) -> list[Scored] | None:
+    """`answered` of every model, or None where one of them has anything left, or two would go under one name."""
+    there = []
+    for asked in each:
+        if (one := answered(asked, options)) is None:
+            return None
+        there.append(one)
+    return there if len({one.model.name for one in there}) == len(there) else None
+
+
+def _left_out(suite: Suite, scored: Suite) -> list[str]:
+    return [leaf for leaf in suite.leaves if leaf not in scored.leaves]
+
+
+def require_usable(asked: Asked, options: ScoreOptions) -> None:
+    """See at the door, before anything is fetched, that what was typed beside model and suite can be used.
+
+    Raises
+    ------
+    UserError
+    """
+    from ..scoring.fast_metrics import require_engine
+    from ..scoring.kept import require_rerun
+
+    require_rerun(options.rerun)
+    require_engine(options.engine)
+    for size in filter(None, (asked.memory, asked.disk)):
+        parse_bytes(size)
+    if options.rerun != "never":
+        require_writable_later(options.results, "--results")
+
+
+def score_one(asked: Asked, suite: Suite | None, options: ScoreOptions) -> Scored:
+    """Open a model, search its layers where that is asked for, and score it; open nothing where nothing is to do.
 
     Parameters
     ----------
+    suite : what `asked` opens, where that has been done
     options : without cache and budget, which depend on the device
 
     Raises
     ------
     UserError
     """
-    from ..scoring.score import readable, score_suite
+    from ..scoring.kept import readable
+    from ..scoring.score import score_suite
 
+    if (there := answered(asked, options)) is not None:
+        return there
+    require_usable(asked, options)
+    note = note_of(asked, options.engine)
+    suite = suite or asked.open_suite()
     searches = asked.layers == SEARCH
     opened = replace(asked, layers=None) if searches else asked
     watcher = options.watcher
@@ -99,8 +169,10 @@ def score_one(asked: Asked, suite: Suite, options: ScoreOptions) -> Scored:
     options = with_room(options, opened, model)
     if searches:
         model = _with_searched_layers(model, suite, opened, options)
-    suite = readable(suite, model)
-    return Scored(model, suite, score_suite(model, suite, options))
+    read = readable(suite, model)
+    records = score_suite(model, read, options)
+    remember(note if note == note_of(asked, options.engine) else None, asked, model, suite)
+    return Scored(model, read, records, _left_out(suite, read))
 
 
 def with_room(options: ScoreOptions, asked: Asked, model: Model) -> ScoreOptions:
@@ -128,7 +200,7 @@ def plan_many(
 
     Weights that are not on this machine are not fetched for it: time and disk depend on the architecture alone.
     """
-    from ..scoring.score import Watcher
+    from ..scoring.kept import Watcher
 
     plans, ready, outcome, names = [], [], Outcome(), {}
     silent = replace(options, watcher=Watcher())
@@ -151,9 +223,12 @@ def _plan(asked: Asked, suite: Suite, options: ScoreOptions) -> tuple[str, Plan 
     from ..models.opening import describe
     from ..plugin.checkpoint import UNTRAINED
     from ..plugin.fetching import is_present
-    from ..scoring.plan import plan_scoring
-    from ..scoring.score import readable
+    from ..scoring.kept import readable
+    from ..scoring.plan import nothing_left
+    from ..scoring.rehearsal import plan_scoring
 
+    if (there := answered(asked, options)) is not None:
+        return there.model.name, nothing_left(there.model.name, len(there.suite.leaves))
     card = describe(asked.model)
     fetches = asked.weights is None and bool(card.weights.sources) and not is_present(card)
     stand_in = replace(asked, weights=UNTRAINED, name=asked.name or card.identifier) if fetches else asked

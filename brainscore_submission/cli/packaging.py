@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from ..plugin.errors import UserError
 from ..words import count, parse_layers, printable
+from ..words.tables import Rows
 from .asking import EmaOption
 from .front_end import front_end
 from .progress import downloading
@@ -174,14 +174,13 @@ def _show(verdict: Verdict, out: TextIO, show_all: bool) -> None:
     """Failures first, then advice, then what was not checked; what holds is counted."""
     # What was found is quoted as it is: paths and requirements such as brainscore-vision[test] look like markup.
     console = Console(file=out, markup=False, emoji=False, highlight=False)
-    table = Table(title=printable(f"{verdict.zip}: {', '.join(verdict.identifiers) or 'no model'}"))
-    for heading in ("rule", "", "what was found"):
-        table.add_column(heading, overflow="fold")  # paths and file names are never cut
+    cells = []
     for status, colour in _COLOURS.items():
         for finding in verdict.of(status) if show_all or status != "ok" else ():
             text = finding.message + (f"\n→ {finding.remedy}" if finding.remedy else "")
-            table.add_row(printable(finding.rule), Text(status, colour), printable(text))
-    console.print(table)
+            cells.append((printable(finding.rule), Text(status, colour), printable(text)))
+    title = printable(f"{verdict.zip}: {', '.join(verdict.identifiers) or 'no model'}")
+    console.print(Rows(("rule", "", "what was found"), cells, names=2, prose=("what was found",), title=title))
     held = verdict.of("ok")
     if not show_all:
         walled = [f"; {finding.message}" for finding in held if finding.rule == "wall"]

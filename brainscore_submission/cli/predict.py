@@ -60,8 +60,8 @@ def predict(
     if output.suffix not in ENDINGS:
         raise UserError(f"{output}: predictions are written as .nc (netCDF) or .csv. Give -o predictions.nc")
     with front_end(verbose) as terminal:
+        from ..scoring.kept import ScoreOptions, layer_of
         from ..scoring.prediction import image_files, kept_or_fitted, predict_responses
-        from ..scoring.score import ScoreOptions, layer_of
         from .many import with_room
 
         files = image_files(images)

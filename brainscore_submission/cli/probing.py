@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from ..asked import Asked
 from ..plugin.errors import UserError
 from ..words import count, duration_in_words, words_of
+from ..words.tables import Rows
 from .attacking import open_all, open_asked
 from .front_end import Terminal
 from .progress import downloading, progress_bar, watching
@@ -27,8 +25,8 @@ if TYPE_CHECKING:
     from ..models.model import Model
     from ..probes.attention import ClassAttention
     from ..probes.perturbations import Grid, Perturbation
+    from ..scoring.kept import ScoreOptions
     from ..scoring.records import Record
-    from ..scoring.score import ScoreOptions
     from ..scoring.suites import Suite
 
 SUITE = "probes"
@@ -236,7 +234,7 @@ def on_scores(
 ) -> None:
     """Open model and suite, say the cost, record and score each level, and show the curves."""
     from ..probes.scores import curves, hierarchy_by_level, score_levels
-    from ..scoring.score import ScoreOptions, readable
+    from ..scoring.kept import ScoreOptions, readable
     from ..scoring.suites import loaded_once
     from .many import with_room
 
@@ -267,8 +265,8 @@ def _cost(
 ) -> dict[str, Any]:
     """What the levels without records take: each the same, so one is planned."""
     from ..probes.scores import at_level
-    from ..scoring.plan import plan_scoring
-    from ..scoring.score import kept_records
+    from ..scoring.kept import kept_records
+    from ..scoring.rehearsal import plan_scoring
 
     todo = []
     for level in levels:
@@ -302,13 +300,9 @@ def show(terminal: Terminal, records: Sequence[Record], results: Path, as_json: 
     if not records:
         return
     title = " · ".join([records[0].model, *marks_of(records)])
-    table = Table(title=Text(title), box=SIMPLE_HEAD, title_justify="left")
-    for heading in ("measure", "level", "value", "95 % interval", "of intact"):
-        table.add_column(heading, justify="left" if heading == "measure" else "right", overflow="fold")
-    for record in records:
-        _add_rows(table, record)
+    cells = [row for record in records for row in _rows(record)]
     console = Console(file=terminal.out)
-    console.print(table)
+    console.print(Rows(("measure", "level", "value", "95 % interval", "of intact"), cells, title=title))
     if any(rho is not None for rho in facts.get("rho_hierarchy", ())):
         curve = next(record.measured.settings["curve"] for record in records if record.measured)
         rhos = ", ".join(
@@ -322,22 +316,21 @@ def show(terminal: Terminal, records: Sequence[Record], results: Path, as_json: 
     console.print(f"records: {records[0].path(results).parent}", soft_wrap=True, highlight=False, markup=False)
 
 
-def _add_rows(table: Table, record: Record) -> None:
+def _rows(record: Record) -> Iterator[tuple[str, ...]]:
     """A row for each level of a curve, and one for the number of the record."""
     if record.measured is None:
-        table.add_row(Text(f"{record.benchmark}: {record.reason}"))
+        yield f"{record.benchmark}: {record.reason}", "", "", "", ""
         return
     one, name = record.measured, record.benchmark
     curve = one.settings.get("curve", ())
     for point in curve:
         value = point["score"] if "score" in point else point["value"]
         relative = _number(point.get("relative"))
-        table.add_row(Text(name), f"{point['level']:g}", _number(value), _ends(point["interval"]), relative)
+        yield name, f"{point['level']:g}", _number(value), _ends(point["interval"]), relative
         name = f"by {one.settings['axis']}" if name == record.benchmark else ""
     if not curve or one.value != curve[-1].get("value"):  # of an ensemble the number is its last level
         what = "area" if curve else one.metric
-        table.add_row(Text(name), what, _number(one.value), _ends(one.interval), "")
-    table.add_section()
+        yield name, what, _number(one.value), _ends(one.interval), ""
 
 
 def _number(value: float | None) -> str:

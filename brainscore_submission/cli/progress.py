@@ -22,8 +22,8 @@ from rich.progress import (
 from .front_end import Terminal
 
 if TYPE_CHECKING:
+    from ..scoring.kept import Watcher
     from ..scoring.records import Record
-    from ..scoring.score import Watcher
 
 Advance = Callable[[str, int, "int | None"], None]  # what is being done, how much of it, of how much (None: not known)
 
@@ -82,7 +82,7 @@ def downloading(terminal: Terminal) -> Iterator[Callable[[int, int | None], None
 @contextlib.contextmanager
 def watching(terminal: Terminal, of_many: bool = False) -> Iterator[Watcher]:
     """What is going on, and a line for each score the moment it exists; `of_many` models, each named."""
-    from ..scoring.score import Watcher
+    from ..scoring.kept import Watcher
 
     stage = "starting"
     with progress_bar(terminal) as advance:

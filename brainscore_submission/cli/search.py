@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from ..asked import Asked
+from ..plugin.files import require_writable_later
 from ..words import words_of
 from .asking import MODEL, asks_for
 from .front_end import Terminal, front_end
@@ -114,6 +115,8 @@ def search_command(
             if write:
                 source = "the recordings" if recordings else "the benchmarks"
                 require_whole_map(words_of(areas) or list(searched.areas), list(searched.areas), source)
+            if not list_layers:
+                require_writable_later(results, "--results")
             with downloading(terminal) as progress:
                 opened = asked.open_model(areas=(), progress=progress)
             if list_layers:

@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from ..asked import Asked
 from ..plugin.errors import UserError
+from ..words.tables import Rows
 from .attacking import open_asked
 from .front_end import Terminal
 from .probing import SUITE
@@ -78,16 +76,13 @@ def show_bias(
         terminal.write_json({"subjects": subjects, "records": dumped})
         return
     marks = () if record is None else record.marks
-    table = Table(
-        title=Text(" · ".join(["shape bias: shape / (shape + texture)", *marks])), box=SIMPLE_HEAD, title_justify="left"
-    )
-    for heading in ("subject", "bias", "95 % interval", "shape", "texture", "conflict images", "without conflict"):
-        table.add_column(heading, justify="left" if heading == "subject" else "right", overflow="fold")
+    cells = []
     for name, bias in found.items():
-        table.add_row(*_cells(name, bias))
-        for shape, one in by_category(groups[name]).items() if by_shape else ():
-            table.add_row(*_cells(f"  {shape}", one))
-    Console(file=terminal.out).print(table)
+        cells.append(_cells(name, bias))
+        cells += [_cells(f"  {shape}", one) for shape, one in by_category(groups[name]).items()] if by_shape else []
+    headings = ("subject", "bias", "95 % interval", "shape", "texture", "conflict images", "without conflict")
+    title = " · ".join(["shape bias: shape / (shape + texture)", *marks])
+    Console(file=terminal.out).print(Rows(headings, cells, title=title))
 
 
 def _observers(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
@@ -103,8 +98,8 @@ def _observers(trials: Sequence[Trial]) -> dict[str, list[Trial]]:
     }
 
 
-def _cells(name: str, bias: dict[str, Any]) -> list[Text]:
+def _cells(name: str, bias: dict[str, Any]) -> list[str]:
     ends = "–" if bias["interval"] is None else f"{bias['interval'][0]:.4f} to {bias['interval'][1]:.4f}"
     value = "–" if bias["value"] is None else f"{bias['value']:.4f}"
     counts = (bias[key] for key in ("n_shape", "n_texture", "n_conflict", "n_no_conflict"))
-    return [Text(str(cell)) for cell in (name, value, ends, *counts)]
+    return [name, value, ends, *map(str, counts)]

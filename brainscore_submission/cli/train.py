@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from ..plugin.errors import UserError, suggest
 from ..words import duration_in_words
+from ..words.tables import Rows
 from .front_end import Terminal, front_end
 from .progress import progress_bar
 
@@ -84,12 +84,14 @@ def train(
         start = {"name": model or asked.model.name, "weights": weights or asked.model.weights}
         asked = dataclasses.replace(asked, model=dataclasses.replace(asked.model, **start))
 
+        from ..engine.devices import require_float64
         from ..models.opening import find_device
         from ..training.loop import PRECISIONS
         from ..training.processes import joined
 
         if precision not in PRECISIONS:
             raise UserError(f"unknown precision '{precision}'.{suggest(precision, PRECISIONS)}")
+        require_float64(device, "training and its validation")
         with joined(find_device(device)) as processes:
             job = _job(terminal, processes, asked, data, val, run, precision, compiled, save_minutes)
             if dry_run:
@@ -199,12 +201,12 @@ def _train(terminal: Terminal, job: Job, processes: Processes, as_json: bool) ->
     if as_json:
         terminal.write_json({"run": str(job.folder), "best_epoch": best, "validation": history})
         return
-    table = Table("epoch", "top-1", "top-5", "one step", "robust top-1", "")
+    cells = []
     for epoch, found in enumerate(history):
         shares = (found[name] for name in ("top1", "top5", "fgsm_top1", "robust_top1"))
-        table.add_row(str(epoch), *(f"{share:.3f}" for share in shares), "best" if epoch == best else "")
+        cells.append((str(epoch), *(f"{share:.3f}" for share in shares), "best" if epoch == best else ""))
     console = Console(file=terminal.out, markup=False, highlight=False, soft_wrap=True)
-    console.print(table)
+    console.print(Rows(("epoch", "top-1", "top-5", "one step", "robust top-1", ""), cells))
     console.print(f"Next: brainscore-submission train export {job.folder} --epoch {best} --name <identifier>")
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
+from .devices import free_memory
 
 
 @dataclass(frozen=True)
@@ -28,12 +27,8 @@ class Budget:
     @classmethod
     def default(cls, scratch: Path | None, device: str = "cpu") -> Budget:
         """Half of what is free."""
-        if torch.device(device).type == "cuda":
-            memory = torch.cuda.mem_get_info(torch.device(device))[0]
-        else:
-            memory = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
         disk = 0 if scratch is None else shutil.disk_usage(_existing(scratch)).free
-        return cls(memory // 2, disk // 2, scratch)
+        return cls(free_memory(device) // 2, disk // 2, scratch)
 
 
 def _existing(folder: Path) -> Path:

@@ -39,7 +39,7 @@ def decoded(
     read : callable, path -> Tensor of shape (3, height, width), uint8 where pixels are bytes
     prepare : callable, what `read` gives of several images, on the device -> network input
     batches : paths of the images of each batch
-    device : "cpu" or "cuda[:i]"
+    device : "cpu", "cuda[:i]" or "mps"
     apart : whether `read` may go to other processes: it pickles to a few bytes, a network is not among them, and what
         it gives depends on nothing that this process has done
     """
@@ -49,7 +49,7 @@ def decoded(
 
         def inputs(number: int) -> Tensor:
             images = pixels(number)
-            return prepare(images.pin_memory().to(device, non_blocking=True) if on_gpu else images)
+            return prepare(images.pin_memory().to(device, non_blocking=True) if on_gpu else images.to(device))
 
         yield inputs
 

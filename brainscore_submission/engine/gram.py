@@ -1,16 +1,13 @@
-"""Activations -> Gram matrix -> lossless surrogate, and the Gram matrix as a file.
+"""Activations -> Gram matrix -> lossless surrogate.
 
 PLS without scaling depends on the activations X (stimuli x features) only through X Xᵀ (SCIENCE.md, "What
-is invariant"), so n_stimuli² numbers stand for n_stimuli x 258,496. Recording lives in `recording.py`, the
+is invariant"), so n_stimuli² numbers stand for n_stimuli x 258,496. Recording lives in `recorder.py`, the
 regression in `pls.py`; nothing here knows of layers or benchmarks.
 """
 
 import functools
-import hashlib
-import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import scipy.linalg
@@ -18,7 +15,7 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 from ..plugin.errors import UserError
-from .kept_arrays import canonical, load, save
+from .devices import has_float64
 
 BLOCK_BYTES = 32 * 2**20  # working memory of one thread for a centred block of columns
 BLOCK_COLUMNS = 4096  # a float32 product sums no more columns than this before it is added up in float64
@@ -84,11 +81,11 @@ class GramAccumulator:
 
         Parameters
         ----------
-        columns : floating array or Tensor (CPU or CUDA) of shape (n_stimuli, n_chunk)
+        columns : floating array or Tensor of shape (n_stimuli, n_chunk); on a device without float64 it is fetched
         """
         if columns.ndim != 2 or len(columns) != self.n_stimuli:
             raise UserError(f"expected columns of shape ({self.n_stimuli}, n), got {tuple(columns.shape)}")
-        if isinstance(columns, torch.Tensor) and columns.is_cuda:
+        if isinstance(columns, torch.Tensor) and not columns.is_cpu and has_float64(columns.device):
             product = self._product_gpu(columns)
         else:
             columns = _as_numpy(columns)
@@ -194,70 +191,6 @@ def surrogate(gram, tol: float | None = None) -> np.ndarray:
     return eigenvectors * np.sqrt(kept)
 
 
-def save_gram(path, gram, meta: dict) -> None:
-    """Write a Gram matrix and what it was made of; see `kept_arrays.save`.
-
-    Parameters
-    ----------
-    path : str or Path
-    gram : ndarray of shape (n_stimuli, n_stimuli)
-    meta : dict, JSON-able: whatever decides the matrix (weights, card, layer, stimulus hashes, dtype)
-    """
-    save(path, {"gram": np.asarray(gram, dtype=np.float64)}, meta)
-
-
-def load_gram(path, meta: dict) -> np.ndarray | None:
-    """Read a Gram matrix, of shape (n_stimuli, n_stimuli), float64; None as of `kept_arrays.load`."""
-    arrays = load(path, meta)
-    return None if arrays is None else arrays["gram"]
-
-
-class GramCache:
-    """Gram matrices on disk, found by what they were made of.
-
-    Parameters
-    ----------
-    folder : None keeps nothing
-    facts : JSON-able, whatever decides a matrix besides layer and stimuli (network, precision)
-    fresh : whether what lies there is passed over, and written anew
-    """
-
-    def __init__(self, folder: Path | None, facts: dict, fresh: bool = False):
-        self.folder = folder
-        self._facts = facts
-        self._fresh = fresh
-
-    def facts(self, layer: str, hashes: Sequence[str]) -> dict:
-        """What the matrix of a layer over stimuli is made of."""
-        stimuli = hashlib.sha256(json.dumps(list(hashes)).encode()).hexdigest()
-        return {**self._facts, "layer": layer, "stimuli": stimuli}
-
-    def key(self, layer: str, hashes: Sequence[str], **more: object) -> str:
-        """A name for a file about a layer over stimuli."""
-        return hashlib.sha256(canonical({**self.facts(layer, hashes), **more}).encode()).hexdigest()
-
-    def path(self, layer: str, hashes: Sequence[str]) -> Path | None:
-        """Where the matrix lies or would lie; None where nothing is kept."""
-        return self.folder and self.folder / "grams" / f"{self.key(layer, hashes)}.gram"
-
-    def has(self, layer: str, hashes: Sequence[str]) -> bool:
-        """Whether there is such a file, sound or not."""
-        path = self.path(layer, hashes)
-        return path is not None and not self._fresh and path.exists()
-
-    def load(self, layer: str, hashes: Sequence[str]) -> np.ndarray | None:
-        """The matrix, of shape (n_stimuli, n_stimuli), or None."""
-        if not self.has(layer, hashes):
-            return None
-        return load_gram(self.path(layer, hashes), self.facts(layer, hashes))
-
-    def save(self, layer: str, hashes: Sequence[str], gram: np.ndarray) -> None:
-        """Keep a matrix."""
-        path = self.path(layer, hashes)
-        if path is not None:
-            save_gram(path, gram, self.facts(layer, hashes))
-
-
 def _sum_blocks(product: Callable[[slice], np.ndarray], n_columns: int, shape: tuple[int, int]) -> np.ndarray:
     """Sum of `product(block)` over blocks of columns, in float64.
 
@@ -299,7 +232,7 @@ def _as_numpy(features) -> np.ndarray:
     """CPU array of float32 or float64; half precisions become float32, which holds them exactly."""
     if isinstance(features, torch.Tensor):
         features = features.detach()
-        features = (features if features.dtype == torch.float64 else features.float()).numpy()
+        features = (features if features.dtype == torch.float64 else features.float()).cpu().numpy()
     return features if features.dtype in (np.float32, np.float64) else features.astype(np.float32)
 
 

@@ -6,6 +6,8 @@ import hashlib
 import io
 import json
 import logging
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +17,11 @@ from ..plugin.files import write_whole
 
 logger = logging.getLogger(__name__)
 
+# What numpy raises for an npz that is none, or is damaged: its headers are Python that it reads.
+NPZ_DAMAGE = (
+    OSError, ValueError, EOFError, TypeError, KeyError, SyntaxError, RecursionError, MemoryError, NotImplementedError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 _DIGEST_BYTES = hashlib.sha256().digest_size
 
 

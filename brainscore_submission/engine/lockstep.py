@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from ..plugin.errors import UserError
 from ..plugin.hooks import Firing, checked_output, exact_arithmetic, module_of
+from .devices import exact_device
 from .gram import GramAccumulator, NonFiniteActivations
 from .images import CONSTANT
 from .stores import COLUMN_BLOCK_BYTES, DiskStore, MemoryStore
@@ -401,7 +402,7 @@ def gram_of_store(store: Store, device: str) -> np.ndarray:
     """The Gram matrix of the features in a store: ndarray of shape (n_stimuli, n_stimuli), float64."""
     accumulator = GramAccumulator(store.shape[0])
     for block in store.columns():
-        accumulator.add(torch.as_tensor(block).to(device))
+        accumulator.add(torch.as_tensor(block).to(exact_device(device)))
     return accumulator.result()
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..plugin.errors import UserError
+from .devices import exact_device
 from .pls_folds import CONSTANT, Folds, Settings
 
 PROMISED = 1e-6  # of a neuroid's r, beside scikit-learn on the activations
@@ -61,7 +62,7 @@ def cross_validate(
     targets : ndarray of shape (n_stimuli, n_neuroids)
     splits : sequence of (train, test), integer indices of stimuli
     n_components, tol, max_iter : scikit-learn's, and its and Brain-Score's defaults
-    device : "cpu" or "cuda[:i]"; float64 on both
+    device : of the network; float64 there, or on the CPU where it has none
     converged : bool
         Use the exact dominant eigenvector for each component instead of stopping where scikit-learn stops. This is the
         mathematical PLS2, *not* Brain-Score's number: a neuroid's r moves by up to .02, a score by up to 3e-4.
@@ -82,7 +83,7 @@ def cross_validate(
     gram, targets = _check_inputs(gram, targets)
     splits = [_check_split(split, len(gram), n_components) for split in splits]
     settings = Settings(n_components, tol, max_iter, converged)
-    kernel = torch.from_numpy(gram).to(device)
+    kernel = torch.from_numpy(gram).to(exact_device(device))
     rotated, basis = _rotate_to_rank(targets)
     group_size = max(1, FOLD_BYTES // (3 * rotated.nbytes))
     predictions, n_iterations, notes = [], [], {}
@@ -135,7 +136,9 @@ def fit(gram, targets, *, n_components: int = 25, tol: float = 1e-6, max_iter: i
     every = np.arange(len(targets))
     rotated, basis = _rotate_to_rank(targets)
     settings = Settings(n_components, tol, max_iter)
-    folds = Folds(torch.from_numpy(gram).to(device), rotated, basis, [every], _varies(targets)[None], settings)
+    folds = Folds(
+        torch.from_numpy(gram).to(exact_device(device)), rotated, basis, [every], _varies(targets)[None], settings
+    )
     folds.fit()
     return folds.dual(0)
 

@@ -20,9 +20,10 @@ from ..plugin.errors import UserError, suggest
 from ..plugin.hooks import Firing, exact_arithmetic, layer_outputs, probe, tf32_arithmetic
 from .budget import Budget
 from .decoding import decoded
-from .gram import GramCache
+from .devices import release_memory
 from .images import CONSTANT, Recording, Request
 from .lockstep import Batch, Sink, Store, Sweep, batches_of, gram_of_store
+from .recording_cache import RecordingCache
 from .stores import DiskStore, MemoryStore
 
 logger = logging.getLogger(__name__)
@@ -61,13 +62,13 @@ class Recorder:
     prepare : callable, several images on the device -> network input; default: they are that already
     fingerprint : hash of everything that determines an activation besides layer and image (card and weights):
         the key of what is kept on disk
-    device : "cpu" or "cuda[:i]"
+    device : "cpu", "cuda[:i]" or "mps"
     batch_size : images in a forward pass; halves by itself when the GPU's memory runs out
     budget : how much may be held; default `Budget.default`
-    cache : folder for Gram matrices and for the features of an unfinished recording; None keeps nothing on disk
+    cache : folder for Gram matrices, few features, and the features of an unfinished recording; None keeps nothing
     precision : one of `PRECISIONS`
     progress : callable (images done, images in all), called before each batch
-    fresh : whether Gram matrices that the cache holds are recorded again
+    fresh : whether what the cache holds is recorded again
     apart : whether `read` may go to other processes, see `decoding.decoded`
     """
 
@@ -95,7 +96,7 @@ class Recorder:
         self.device = str(device)
         self.batch_size = batch_size
         self.precision = precision
-        self.cache = GramCache(cache and Path(cache), {"model": fingerprint, "precision": precision}, fresh)
+        self.cache = RecordingCache(cache and Path(cache), {"model": fingerprint, "precision": precision}, fresh)
         self.budget = budget or Budget.default(self.cache.folder, self.device)
         self.progress = progress
         self.image_passes = 0
@@ -107,7 +108,7 @@ class Recorder:
         """Show each image once and bring every layer that is wanted of it.
 
         Images that several requests share are shown once, and each image's forward pass stops after the deepest
-        layer wanted of it. Gram matrices that the cache holds are not recorded again.
+        layer wanted of it. What the cache holds is not recorded again.
 
         Raises
         ------
@@ -127,8 +128,8 @@ class Recorder:
         for group in self.groups(wanted):
             self._record_group(group, paths, recording)
         for sink in wanted:
-            if sink.form == "gram":
-                self.cache.save(*sink.key, recording.grams[sink.key])
+            recorded = recording.grams if sink.form == "gram" else recording.matrices
+            self.cache.save(*sink.key, recorded[sink.key], sink.form)
         recording.image_passes = self.image_passes - before
         return recording
 
@@ -243,7 +244,7 @@ class Recorder:
             ) from error
         self.batch_size //= 2
         logger.warning("out of GPU memory: the batch size is now %d", self.batch_size)
-        torch.cuda.empty_cache()
+        release_memory()
 
     def spool(self, sink: Sink, name: str | None = None) -> Path:
         """The folder in which a sink's features wait on disk; `name` of what is kept of the layer, if not the layer."""
@@ -295,17 +296,18 @@ class Recorder:
 
     def _sinks(self, request: Request, recording: Recording) -> list[Sink]:
         """What the cache does not hold; what it holds goes straight into the recording."""
-        sinks = [self._sink(layer, request.hashes, "features") for layer in request.features]
-        for layer in request.grams:
-            kept = self.cache.load(layer, request.hashes)
-            if kept is None:
-                sinks.append(self._sink(layer, request.hashes, "gram"))
-            else:
-                recording.grams[layer, request.hashes] = kept
+        sinks = []
+        for form, layers, recorded in (
+            ("features", request.features, recording.matrices),
+            ("gram", request.grams, recording.grams),
+        ):
+            for layer in layers:
+                kept = self.cache.load(layer, request.hashes, form)
+                if kept is None:
+                    sinks.append(Sink(layer, request.hashes, form, 0, self._firings[layer].n_features))
+                else:
+                    recorded[layer, request.hashes] = kept
         return sinks
-
-    def _sink(self, layer: str, hashes: tuple[str, ...], form: str) -> Sink:
-        return Sink(layer, hashes, form, 0, self._firings[layer].n_features)
 
     def _stores(self, sinks: Sequence[Sink]) -> dict[Sink, Store]:
         n_bytes = sum(sink.n_bytes for sink in sinks)

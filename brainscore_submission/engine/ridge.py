@@ -100,7 +100,7 @@ class TrainTestProducts:
         test_columns : floating array or CPU Tensor of shape (n_test, n_chunk), the same features
         """
         train, test = (
-            columns.detach().double().numpy() if isinstance(columns, torch.Tensor) else columns
+            columns.detach().cpu().double().numpy() if isinstance(columns, torch.Tensor) else columns
             for columns in (train_columns, test_columns)
         )
         if train.shape[:1] + test.shape[:1] != self._test.shape[::-1] or train.shape[1:] != test.shape[1:]:
@@ -193,7 +193,7 @@ def ridge_cv(train, targets, alphas, device: str = "cpu", overwrite: bool = Fals
     train : K, of shape (n_train, n_train), or its `Spectrum`, where several subjects saw the same training stimuli
     targets : ndarray of shape (n_train, n_targets)
     alphas : sequence of float, above 0; of equally good ones the first is taken
-    device : "cpu" or "cuda[:i]", where the products run; float64 on both
+    device : where the products run, in float64: "cuda[:i]", or the CPU for all others
     overwrite : whether K may be destroyed
 
     Notes

@@ -6,7 +6,6 @@ import csv
 import functools
 import hashlib
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from ..engine.budget import Budget
+from ..engine.kept_arrays import NPZ_DAMAGE
 from ..plugin.card import Preprocessing
 from ..plugin.errors import UserError, suggest
 from ..plugin.files import file_sha256
@@ -230,8 +230,10 @@ def load_arrays(path: Path, known: Iterable[str]) -> tuple[dict[str, np.ndarray]
             )
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files if name in known}
+            if others := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
+                raise ValueError(f"'{others[0]}' in it is no array")
             return arrays, [name for name in file.files if name not in known]
-    except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except NPZ_DAMAGE as error:
         raise UserError(f"{path} cannot be read as an npz of numbers ({error}).") from error
 
 

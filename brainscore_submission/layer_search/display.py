@@ -9,12 +9,12 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console, Group
-from rich.table import Column, Table
 from rich.text import Text
 
 from ..asked import Asked
 from ..engine.survey import Candidate, Survey, same_values_in_words
 from ..plugin.areas import BEHAVIOR
+from ..words.tables import Rows
 from .search import SearchResult
 
 
@@ -34,13 +34,10 @@ def show(
     console.print(Group(*parts))
 
 
-def _choices(result: SearchResult) -> Table:
-    table = Table("area", Column("layer", overflow="fold"))
-    for column in ("depth", "score", "nested", "tied", "p (chance)"):
-        table.add_column(column, justify="right")
+def _choices(result: SearchResult) -> Rows:
     depth = {candidate.layer: candidate.depth for candidate in result.candidates}
-    for area, choice in result.choices.items():
-        table.add_row(
+    cells = [
+        (
             area,
             choice.layer,
             f"{depth[choice.layer]:.0%}",
@@ -49,22 +46,23 @@ def _choices(result: SearchResult) -> Table:
             f"{len(choice.tied)} of {choice.n_layers}",
             "–" if choice.chance_p is None else f"{choice.chance_p:.2g}",
         )
-    return table
+        for area, choice in result.choices.items()
+    ]
+    return Rows(("area", "layer", "depth", "score", "nested", "tied", "p (chance)"), cells, names=2)
 
 
-def _comparison(against: pd.DataFrame) -> Table:
-    table = Table("area", Column("given layer", overflow="fold"), title="The given layer map beside the best")
-    for column in ("rank", "score", "best", "distance", "tied"):
-        table.add_column(column, justify="right")
-    for row in against.itertuples():
-        if row.searched_as is None:
-            table.add_row(row.area, f"{row.layer} (not searched)", "–", "–", f"{row.best_score:+.3f}", "–", "–")
-            continue
-        name = row.layer if row.searched_as == row.layer else f"{row.layer} (= {row.searched_as})"
-        rank = f"{row.rank:.0f} of {row.of}"
-        scores = f"{row.score:+.3f}", f"{row.best_score:+.3f}", f"{row.distance:.3f}"
-        table.add_row(row.area, name, rank, *scores, "yes" if row.tied else "no")
-    return table
+def _comparison(against: pd.DataFrame) -> Rows:
+    headings = ("area", "given layer", "rank", "score", "best", "distance", "tied")
+    title = "The given layer map beside the best"
+    return Rows(headings, [_compared(row) for row in against.itertuples()], names=2, title=title)
+
+
+def _compared(row: Any) -> tuple[str, ...]:
+    if row.searched_as is None:
+        return row.area, f"{row.layer} (not searched)", "–", "–", f"{row.best_score:+.3f}", "–", "–"
+    name = row.layer if row.searched_as == row.layer else f"{row.layer} (= {row.searched_as})"
+    scores = f"{row.score:+.3f}", f"{row.best_score:+.3f}", f"{row.distance:.3f}"
+    return row.area, name, f"{row.rank:.0f} of {row.of}", *scores, "yes" if row.tied else "no"
 
 
 def _footnotes(result: SearchResult) -> list[str]:
@@ -105,12 +103,17 @@ def show_layers(
     survey: Survey, chosen: Sequence[Candidate], patterns: Sequence[str], marks: Sequence[str], console: Console
 ) -> None:
     """Print the layers that can be searched, and how many modules were left out for what."""
-    table = Table(Column("layer", overflow="fold"), "kind")
-    for column in ("shape", "features", "depth"):
-        table.add_column(column, justify="right")
-    for layer in chosen:
-        shape = "x".join(map(str, layer.shape))
-        table.add_row(layer.layer, "+".join(layer.kinds), shape, f"{layer.n_features:,}", f"{layer.depth:.1%}")
+    cells = [
+        (
+            one.layer,
+            "+".join(one.kinds),
+            "x".join(map(str, one.shape)),
+            f"{one.n_features:,}",
+            f"{one.depth:.1%}",
+        )
+        for one in chosen
+    ]
+    table = Rows(("layer", "kind", "shape", "features", "depth"), cells, names=2)
     lines = [*same_values_in_words(survey, patterns, chosen), *_left_out(survey.left_out)]
     if marks:
         lines.append("UNTRAINED: which layers have the same values may depend on the random weights.")

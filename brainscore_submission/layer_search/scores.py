@@ -20,9 +20,9 @@ from ..engine.images import Recording, Request, Stimulus
 from ..engine.sketch import Sketch
 from ..engine.survey import Candidate
 from ..models.model import Model
+from ..plugin.areas import LOGITS
 from ..plugin.errors import UserError
 from ..plugin.files import write_whole
-from ..plugin.hooks import LOGITS
 from ..scoring.ceilings import ceilings_kept
 from ..scoring.fast_metrics import Job
 from ..scoring.measured import score_job

@@ -15,8 +15,8 @@ from ..engine.sketch import Sketch
 from ..engine.survey import Candidate, Survey, choose, same_values_in_words
 from ..models.model import Model
 from ..plugin.errors import UserError, suggest
+from ..scoring.kept import Watcher
 from ..scoring.records import record_path
-from ..scoring.score import Watcher
 from ..scoring.suites import Suite
 from .cluster import run_on_cluster
 from .collection import Collection

@@ -15,7 +15,7 @@ from ..engine.sketch import Sketch
 from ..engine.survey import Candidate, Survey
 from ..models.model import Model
 from ..scoring.fast_metrics import make_job
-from ..scoring.score import Watcher
+from ..scoring.kept import Watcher
 from ..scoring.suites import NoAccess, Suite, load
 from .scores import LayerScore, LayerScorer, requests_of
 

@@ -45,10 +45,11 @@ class Model:
     origin : of the weights, JSON-able
     layers : area of `AREAS_AND_BEHAVIOR` -> layer; an area without one cannot be scored
     layer_map : what to call these layers: "paper", another map's name, "given", "searched on <suite> <day>"
-    device : "cpu" or "cuda[:i]"
+    device : "cpu", "cuda[:i]" or "mps"
     batch_size : images in a forward pass
     precision : of the forward pass
     perturbation : of every image, or None
+    weights_file : that the weights were read from, None where there is none
     """
 
     name: str
@@ -61,6 +62,7 @@ class Model:
     batch_size: int = 8
     precision: str = "float32"
     perturbation: Perturbation | None = None
+    weights_file: Path | None = None
 
     @property
     def fingerprint(self) -> str:

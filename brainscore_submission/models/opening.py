@@ -14,8 +14,9 @@ from torchvision.models import get_model_weights
 from ..engine.recorder import require_precision
 from ..plugin.areas import AREAS, AREAS_AND_BEHAVIOR
 from ..plugin.card import PREPROCESSINGS, Card, Weights, find_card, load_card
-from ..plugin.checkpoint import GIVEN, TORCHVISION, Loaded, load_network, torchvision_models
+from ..plugin.checkpoint import GIVEN, TORCHVISION, Loaded, build_network, load_network, torchvision_models
 from ..plugin.errors import UserError, suggest
+from ..plugin.fetching import is_present
 from ..plugin.hooks import module_of
 from ..plugin.timm_card import identifier_of, timm_card
 from .hub_card import hub_card
@@ -124,7 +125,7 @@ def open_model(
     layer_map : "paper", another named map of the card, or a JSON file
     layers : area -> layer, over those of the layer map and the card
     preprocessing : "crop224" or "squash224"; default the card's
-    device : "auto", "cpu" or "cuda[:i]"
+    device : "auto", "cpu", "cuda[:i]" or "mps"
     precision : one of `recorder.PRECISIONS`
     areas : those that will be scored, and so need a layer; none for a layer search, which has no map yet
     **for_what : `held_against` and `simulated` of `layer_maps.committed_layers`
@@ -141,22 +142,30 @@ def open_model(
         if preprocessing not in PREPROCESSINGS:
             raise UserError(f"unknown preprocessing '{preprocessing}'.{suggest(preprocessing, PREPROCESSINGS)}")
         card = dataclasses.replace(card, preprocessing=PREPROCESSINGS[preprocessing])
+    if weights is None and card.weights.sources and not is_present(card):
+        with torch.device("meta"):
+            _require_layers(build_network(card), committed)  # before anything is fetched
     loaded = opener_of(typed)[0].load(card, weights, ema=ema, progress=progress)
     if loaded.num_classes is not None:
         card = dataclasses.replace(card, num_classes=loaded.num_classes)
-    for layer in set(committed.values()):
-        module_of(loaded.network, layer)  # an unknown layer is found now, not after the recording
+    _require_layers(loaded.network, committed)  # now, and not after the recording
     return Model(
         name=name or default_name(card, loaded.origin),
         card=card,
         network=loaded.network,
         origin=loaded.origin | _about(card, loaded),
+        weights_file=loaded.file,
         layers=committed,
         layer_map=map_name,
         device=device,
-        batch_size=batch_size or (64 if device.startswith("cuda") else 8),
+        batch_size=batch_size or (8 if device == "cpu" else 64),
         precision=precision,
     )
+
+
+def _require_layers(network: torch.nn.Module, committed: Mapping[str, str]) -> None:
+    for layer in set(committed.values()):
+        module_of(network, layer)
 
 
 def default_name(card: Card, origin: Mapping[str, Any]) -> str:
@@ -223,7 +232,7 @@ def _typed(name: str) -> str:
 
 
 def find_device(device: str) -> str:
-    """Resolve "auto", and check that the device is there.
+    """Resolve "auto" (the first CUDA device, or the CPU), and check that the device is there.
 
     Raises
     ------
@@ -233,8 +242,12 @@ def find_device(device: str) -> str:
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     available = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
-    if device.startswith("cuda") and available == ["cpu"]:
+    if torch.backends.mps.is_available():
+        available.append("mps")
+    elif device == "mps":
+        raise UserError("unknown device 'mps': torch finds no GPU of Apple's here. Use --device cpu.")
+    if device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"unknown device '{device}': torch finds no CUDA device here. Use --device cpu.")
-    if device not in available and not (device == "cuda" and len(available) > 1):
+    if device not in available and device != "cuda":
         raise UserError(f"unknown device '{device}'.{suggest(device, ['auto', *available])}")
     return device

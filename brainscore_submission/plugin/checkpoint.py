@@ -82,11 +82,13 @@ class Loaded:
     network : in eval mode, on the CPU
     origin : for the record: source, sha1, sha256, note, untrained, seed, ema
     num_classes : of its class output, where it is not the card's; 0 without one
+    file : that the weights were read from, of the sha256 in `origin`; None without one
     """
 
     network: nn.Module
     origin: dict[str, Any]
     num_classes: int | None = None
+    file: Path | None = None
 
 
 def load_network(
@@ -130,7 +132,7 @@ def load_network(
     network, notes, num_classes = _fitted(card, held.tensors, file.path, from_hub=weights is None)
     note = "; ".join(filter(None, [note, *held.notes, *notes])) or None
     facts = {"sha1": file.sha1, "sha256": file.sha256, "note": note} | ({} if ema else {"ema": False})
-    return Loaded(network, origin_facts(file.source, **facts), num_classes)
+    return Loaded(network, origin_facts(file.source, **facts), num_classes, file.path)
 
 
 def build_network(card: Card, seed: int = 0) -> nn.Module:
@@ -266,6 +268,8 @@ def _read_torch(path: Path) -> Any:
         ) from error
     except DAMAGE as error:
         raise UserError(f"{path} is damaged or cut short. Fetch it again.") from error
+    except MemoryError as error:
+        raise UserError(f"{path} asks for more memory than is free: it is damaged or too large.") from error
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -3,12 +3,19 @@
 import difflib
 from collections.abc import Iterable
 
+MOST_SIGNS = 1600
+
 
 class UserError(Exception):
     """Something the user gave cannot be used: what was given, what is possible, what to do.
 
-    The command line prints the message without a traceback and ends with exit code 1.
+    The command line prints the message without a traceback and ends with exit code 1. Of a message of more than
+    `MOST_SIGNS`, because what was given is that long, the middle is left out.
     """
+
+    def __init__(self, message: object):
+        text = str(message)
+        super().__init__(text if len(text) <= MOST_SIGNS else f"{text[: MOST_SIGNS // 2]} … {text[-MOST_SIGNS // 4 :]}")
 
 
 def suggest(given: object, known: Iterable[object], limit: int = 20) -> str:

@@ -54,6 +54,18 @@ def require_writable(path: str | Path, option: str = "-o") -> None:
             pass
 
 
+def require_writable_later(folder: str | Path, option: str) -> None:
+    """See that a folder can be made, or written into, without making it yet.
+
+    Raises
+    ------
+    UserError
+    """
+    there = next(place for place in (Path(folder), *Path(folder).absolute().parents) if place.exists())
+    with writing_to(folder, option), tempfile.TemporaryFile(dir=there):
+        pass
+
+
 def require_writable_folder(folder: str | Path, option: str) -> None:
     """Make a folder and see that files can be written into it, before long work.
 

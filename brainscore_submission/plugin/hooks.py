@@ -16,14 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from .areas import LOGITS
 from .errors import UserError, suggest
-
-LOGITS = "logits"
-"""The layer name that stands for the output of the whole network.
-
-For CrossViT this is the mean over both heads. Brain-Score's default for this name takes the last registered
-child, ``head.1`` alone, and so scores label tasks on half the classifier.
-"""
 
 
 def module_of(network: nn.Module, layer: str) -> nn.Module:

@@ -230,7 +230,7 @@ def chosen_category(classifier: Classifier, pool: str = "sum") -> Look:
         logits = clean_logits(classifier, batch.pixels.to(classifier.device_of(batch.pixels)))
         if logits.shape[1] != IMAGENET_CLASSES:
             raise UserError(f"the categories are of ImageNet's 1000 classes; the network has {logits.shape[1]}.")
-        return {"answer": (logits.double().softmax(1).cpu() @ members).argmax(1).numpy()}
+        return {"answer": (logits.cpu().double().softmax(1) @ members).argmax(1).numpy()}
 
     return look
 

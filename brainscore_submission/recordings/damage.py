@@ -5,7 +5,6 @@ import csv
 import gzip
 import os
 import pickle
-import resource
 import select
 import signal
 import struct
@@ -180,5 +179,7 @@ def _answer(read: Callable[[Path], Any], path: Path, sending: int, growth: int) 
 def _take_no_more_than(n_bytes: int) -> None:
     statm = Path("/proc/self/statm")
     if statm.exists():  # elsewhere than on Linux the system does not hold to this limit
+        import resource  # not everywhere there is one
+
         mapped = int(statm.read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (mapped + n_bytes, resource.getrlimit(resource.RLIMIT_AS)[1]))

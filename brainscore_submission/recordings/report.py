@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
+from ..words.tables import Rows
 from .checking import CheckReport
 from .findings import shown
 
@@ -40,13 +41,9 @@ def render(report: CheckReport, console: Console) -> None:
     console.print(f"{escape(str(report.folder))}: {verdict}", style="bold", highlight=False)
 
 
-def _facts(report: CheckReport) -> Table:
-    table = Table(box=None, show_header=False)
-    table.add_column(style="bold")
-    table.add_column()
-    for label, value in report.understood.items():
-        table.add_row(label, escape(shown(value)))
-    return table
+def _facts(report: CheckReport) -> Rows:
+    cells = [(Text(label, style="bold"), shown(value)) for label, value in report.understood.items()]
+    return Rows(("understood", "as"), cells, prose=("as",))
 
 
 def _print_area(report: CheckReport, area: str, ceiling: float | None, console: Console) -> None:

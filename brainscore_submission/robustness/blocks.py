@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ..engine.kept_arrays import NPZ_DAMAGE
 from ..labelled_images.images import Batch, LabelledImages
 from ..plugin.errors import UserError
 from ..plugin.files import write_whole
@@ -84,7 +84,7 @@ def _read(path: Path) -> dict[str, np.ndarray] | None:
             return dict(file)
     except FileNotFoundError:
         return None
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile):  # damaged on disk: that batch is done again
+    except NPZ_DAMAGE:  # damaged on disk: that batch is done again
         return None
 
 

@@ -6,19 +6,19 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import Console, Group
-from rich.table import Table
 from rich.text import Text
 
 from ..plugin.areas import AREAS, AREAS_AND_BEHAVIOR
 from ..words import count
+from ..words.tables import Rows
 from .hierarchy import Hierarchy, rho_hierarchy
 from .published import CAVEAT, PublishedModel, published_model
 from .records import MARKS, Record, marks_of
 
 if TYPE_CHECKING:  # a list of models imports no network
     from ..models.model import Model
+    from .kept import Described
     from .suites import Suite
 
 # How the averages of a suite are taken, in words.
@@ -26,7 +26,7 @@ AVERAGES = {"complete": "none where a benchmark has no score", "scored": "over w
 SITE_RULE = "failed and missing count as 0; average of neural (V1, V2, V4, IT) and behavior"
 
 
-def summary(model: Model, suite: Suite, records: Sequence[Record]) -> dict[str, Any]:
+def summary(model: Model | Described, suite: Suite, records: Sequence[Record]) -> dict[str, Any]:
     """Everything that `evaluate` has to say, as one JSON-able object."""
     scores = {record.benchmark: record.score for record in records}
     today = suite.average(scores)
@@ -55,14 +55,15 @@ def summary(model: Model, suite: Suite, records: Sequence[Record]) -> dict[str, 
     }
 
 
-def show(model: Model, suite: Suite, records: Sequence[Record], console: Console) -> None:
+def show(model: Model | Described, suite: Suite, records: Sequence[Record], console: Console) -> None:
     """Print the table of a suite."""
     facts = summary(model, suite, records)
     console.print(
         Group(
             Text(_title(model, facts), style="bold"),
             _benchmark_table(records),
-            *([_area_table(facts)] if any(area in facts["areas"] for area in AREAS_AND_BEHAVIOR) else []),
+            Text(),
+            *([_area_table(facts), Text()] if any(area in facts["areas"] for area in AREAS_AND_BEHAVIOR) else []),
             *(Text(line, style="dim") for line in _footnotes(model, suite, records, facts)),
         )
     )
@@ -79,14 +80,9 @@ def show_many(summaries: Sequence[dict[str, Any]], console: Console) -> None:
     rhos = [(one["hierarchy"] or {}).get("rho") for one in best_first]
     columns["ρ"] = ["–" if rho is None else f"{rho:+.2f}" for rho in rhos]
     columns = {name: cells for name, cells in columns.items() if set(cells) != {"–"}}
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("model", overflow="fold")
-    for column in columns:
-        table.add_column(column, justify="right", no_wrap=True)
     common = _marks_of_all(summaries)
-    for one, *cells in zip(best_first, *columns.values(), strict=True):
-        marks = "".join(f" [{mark}]" for mark in one["marks"] if mark not in common)
-        table.add_row(Text(one["model"] + marks), *cells)
+    names = [one["model"] + "".join(f" [{mark}]" for mark in one["marks"] if mark not in common) for one in best_first]
+    table = Rows(["model", *columns], list(zip(names, *columns.values(), strict=True)))
     title = f"{count(len(summaries), 'model')} on suite {summaries[0]['suite']}" + "".join(f"  [{m}]" for m in common)
     console.print(Group(Text(title, style="bold"), table, Text(_HOW_TO_COMPARE, style="dim")))
 
@@ -119,39 +115,34 @@ def _by_site_rule(suite: Suite, scores: Mapping[str, float | None]) -> dict[str,
     return {"rule": SITE_RULE, "areas": areas, "neural": found["neural"], "average": found["average"]}
 
 
-def model_table(rows: Sequence[tuple[str, str, str, bool, float | None]]) -> Table:
+def model_table(rows: Sequence[tuple[str, str, str, bool, float | None]]) -> Group:
     """Table of known models: name, identifier, training, whether the weights are here, published average."""
-    table = Table("id", "identifier, training", "weights", "Avg", title="Models")
-    for name, identifier, training, present, average in rows:
-        number = "" if name == identifier else name
-        table.add_row(number, f"{identifier}\n[dim]{training}", "here" if present else "–", _number(average))
-    table.caption = (
+    cells = [
+        ("" if name == identifier else name, f"{identifier}\n{training}", "here" if present else "–", _number(average))
+        for name, identifier, training, present, average in rows
+    ]
+    caption = (
         f"Avg: {CAVEAT}. weights: here, or fetched on first use. Any timm model: --model timm:<name>. "
         "Calibration of the demo suite: --model demo:ground_truth."
     )
-    return table
+    table = Rows(("id", "identifier, training", "weights", "Avg"), cells, names=2, title="Models")
+    return Group(table, Text(caption, style="dim"))
 
 
-def _published(model: Model) -> PublishedModel | None:
+def _published(model: Model | Described) -> PublishedModel | None:
     number = model.card.competition_id
     return None if number is None else published_model(number)
 
 
-def _title(model: Model, facts: dict[str, Any]) -> str:
+def _title(model: Model | Described, facts: dict[str, Any]) -> str:
     name = model.card.name if model.name == model.card.identifier else model.name
     title = f"{model.card.title or model.card.identifier} ({name}) on suite {facts['suite']}"
     return title + "".join(f"  [{mark}]" for mark in facts["marks"])
 
 
-def _benchmark_table(records: Sequence[Record]) -> Table:
-    # Sized so that the longest public benchmark id and all numbers stand on one line of 80 columns.
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    table.add_column("benchmark", overflow="fold")
-    for column in ("r", "ceiling", "score", "95 %", "2022"):
-        table.add_column(column, justify="right", no_wrap=True)
-    for record in records:
-        table.add_row(record.benchmark, *_cells(record))
-    return table
+def _benchmark_table(records: Sequence[Record]) -> Rows:
+    headings = ("benchmark", "r", "ceiling", "score", "95 %", "2022")
+    return Rows(headings, [(record.benchmark, *_cells(record)) for record in records])
 
 
 def _cells(record: Record) -> list[str]:
@@ -163,18 +154,17 @@ def _cells(record: Record) -> list[str]:
     return [_number(found.raw, signed=True), _number(found.ceiling), score, interval, _number(found.score_2022)]
 
 
-def _area_table(facts: dict[str, Any]) -> Table:
+def _area_table(facts: dict[str, Any]) -> Rows:
     areas = [area for area in AREAS_AND_BEHAVIOR if area in facts["areas"]]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for column in ("area scores", *areas, "Avg"):
-        table.add_column(column, justify="left" if column == "area scores" else "right", no_wrap=True)
     rows = _area_rows(facts)
     if facts["published_2022"]:
         rows["paper, private data"] = facts["published_2022"]
-    for name, scores in rows.items():
-        average = scores["average"] if areas == list(AREAS_AND_BEHAVIOR) else None  # of the areas shown, or of none
-        table.add_row(name, *(_number(scores.get(area)) for area in areas), _number(average))
-    return table
+    complete = areas == list(AREAS_AND_BEHAVIOR)  # of the areas shown there is an average, or none
+    cells = [
+        (name, *(_number(scores.get(area)) for area in areas), _number(scores["average"] if complete else None))
+        for name, scores in rows.items()
+    ]
+    return Rows(("area scores", *areas, "Avg"), cells)
 
 
 def _reason_lines(records: Sequence[Record]) -> list[str]:
@@ -199,7 +189,7 @@ def _area_rows(facts: dict[str, Any]) -> dict[str, dict[str, float | None]]:
     return {"today, r²/c": ours, "2022, (r/c)²": {**facts["areas_2022"], "average": facts["average_2022"]}}
 
 
-def _footnotes(model: Model, suite: Suite, records: Sequence[Record], facts: dict[str, Any]) -> list[str]:
+def _footnotes(model: Model | Described, suite: Suite, records: Sequence[Record], facts: dict[str, Any]) -> list[str]:
     notes = [_hierarchy_line(facts)] if set(AREAS) <= set(facts["areas"]) else []
     notes += _reason_lines(records)
     published = _published(model)

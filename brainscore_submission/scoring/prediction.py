@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import io
 import json
 import logging
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +18,17 @@ import numpy as np
 from brainscore_core.supported_data_standards.brainio.stimuli import StimulusSet
 from brainscore_vision.benchmark_helpers.screen import place_on_screen
 
+from ..engine import kept_arrays
 from ..engine.gram import gram
 from ..engine.images import Request, read_stimuli
 from ..engine.pls import fit
 from ..models.model import Model
 from ..plugin.errors import UserError
-from ..plugin.files import write_whole
 from .fast_metrics import Job, make_job
+from .kept import ScoreOptions, layer_of, record_fingerprint
 from .measured import score_job
 from .recorded_model import Recorded, RecordedActivations
-from .score import ScoreOptions, asked_by, describe_record, layer_of, record_fingerprint
+from .score import asked_by, describe_record
 from .suites import NoAccess, Suite, load
 
 logger = logging.getLogger(__name__)
@@ -87,18 +86,13 @@ def kept_or_fitted(model: Model, suite: Suite, identifier: str, options: ScoreOp
     layer = layer_of(identifier, area, model)
     fingerprint = record_fingerprint(model, suite, area, "gram", layer)
     key = hashlib.sha256(json.dumps([fingerprint, identifier]).encode()).hexdigest()
-    path = options.cache and options.cache / "mappings" / f"{key}.npz"
-    if path and path.is_file() and options.rerun != "all":
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                return Mapping(**arrays)
-        except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile) as error:
-            logger.warning("%s is damaged (%s): fitted again", path, error)
+    path, facts = options.cache and options.cache / "mappings" / f"{key}.mapping", {"mapping": key}
+    if path and options.rerun != "all" and (arrays := kept_arrays.load(path, facts)) is not None:
+        return Mapping(**arrays)
     mapping = _fitted(model, suite, identifier, layer, options)
     if path:
-        buffer = io.BytesIO()
-        np.savez(buffer, **{field.name: getattr(mapping, field.name) for field in dataclasses.fields(mapping)})
-        write_whole(path, buffer.getvalue(), "BRAINSCORE_SUBMISSION_CACHE")
+        arrays = {field.name: getattr(mapping, field.name) for field in dataclasses.fields(mapping)}
+        kept_arrays.save(path, arrays, facts)
     return mapping
 
 

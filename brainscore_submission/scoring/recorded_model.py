@@ -22,8 +22,8 @@ from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 from ..engine.gram import surrogate
 from ..engine.images import CONSTANT, ONES, ZEROS, Recording, Request, Stimulus, read_stimuli
 from ..engine.similarity import products_surrogate, rdm_surrogate
+from ..plugin.areas import LOGITS
 from ..plugin.errors import UserError
-from ..plugin.hooks import LOGITS
 from .placement import placed_safely
 
 logger = logging.getLogger(__name__)

@@ -17,15 +17,17 @@ import re
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..plugin.errors import UserError, suggest
 from ..plugin.files import read_document, write_whole
 from ..plugin.fingerprint import NETWORK_CODE, versions_of
 from .sidecar import RecordError, Sidecar
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 logger = logging.getLogger(__name__)
 
@@ -382,6 +384,8 @@ def read_folder(folder: str | Path) -> tuple[pd.DataFrame, list[str]]:
     RecordError
         The folder does not exist.
     """
+    import pandas as pd
+
     folder = Path(folder)
     if not folder.is_dir():
         raise RecordError(f"there is no folder {folder}. Score a model first: python evaluate.py --model 991")

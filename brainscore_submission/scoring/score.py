@@ -3,86 +3,28 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
-import json
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from brainscore_vision.model_helpers.activations.pytorch import disable_activation_caching
 
-from ..engine.budget import Budget
 from ..engine.images import Request, Stimulus
 from ..models.model import Model
-from ..plugin.areas import AREAS, AREAS_AND_BEHAVIOR, BEHAVIOR
-from ..plugin.errors import UserError, suggest
+from ..plugin.areas import AREAS_AND_BEHAVIOR, BEHAVIOR
+from ..plugin.errors import UserError
 from ..plugin.files import require_writable_folder, sweep
-from ..plugin.hooks import LOGITS
 from .downloads import reason_for_bad_data
 from .fast_metrics import Job, make_job, require_engine
+from .kept import ENGINEERING, ScoreOptions, kept_records, layer_of, record_fingerprint, said_of_kept
 from .measured import score_job
 from .recorded_model import N_CLASSES, NeedsVariance, Recorded, RecordedActivations, rehearse
-from .records import Record, RecordError, record_path, versions
+from .records import Record, versions
 from .registry import Known, known_benchmarks
 from .suites import BadData, NoAccess, Suite, load
 
 logger = logging.getLogger(__name__)
-
-ENGINEERING = "engineering"
-
-RERUN = {
-    "missing": "score what has no record, or one made from other weights, layers, data or versions (default)",
-    "all": "score everything again",
-    "never": "show what is recorded",
-}
-
-
-def _say_nothing(*_said: object) -> None:
-    """A named function, so that options with a watcher can go to another process."""
-
-
-@dataclass
-class Watcher:
-    """What a front end wants to hear of; every call has a default that does nothing.
-
-    Parameters
-    ----------
-    stage : what is being done
-    planned : lines, before long work
-    recorded : images done, of how many
-    scored : a record the moment it exists, its number, of how many
-    """
-
-    stage: Callable[[str], None] = _say_nothing
-    planned: Callable[[list[str]], None] = _say_nothing
-    recorded: Callable[[int, int], None] = _say_nothing
-    scored: Callable[[Record, int, int], None] = _say_nothing
-
-
-@dataclass(frozen=True)
-class ScoreOptions:
-    """How to score.
-
-    Parameters
-    ----------
-    engine : one of `fast_metrics.ENGINES`
-    results : folder for the records
-    rerun : one of `RERUN`
-    cache : folder for Gram matrices and unfinished recordings; None keeps nothing
-    budget : how much recorded features may take; default half of what is free
-    command : the command line, for the records
-    """
-
-    engine: str = "gram"
-    results: Path = Path("results")
-    rerun: str = "missing"
-    cache: Path | None = None
-    budget: Budget | None = None
-    command: str | None = None
-    watcher: Watcher = field(default_factory=Watcher)
 
 
 def score_suite(model: Model, suite: Suite, options: ScoreOptions) -> list[Record]:
@@ -103,94 +45,19 @@ def score_suite(model: Model, suite: Suite, options: ScoreOptions) -> list[Recor
             f"the engine 'brainscore' is the reference and computes in float32, not {model.precision}. "
             "Choose --engine gram or surrogate, or --precision float32."
         )
-    for folder in (options.results, *(options.cache / name for name in ("grams", "ceilings") if options.cache)):
+    kept_kinds = ("grams", "features", "ceilings") if options.cache else ()
+    for folder in (options.results, *(options.cache / kind for kind in kept_kinds)):
         sweep(folder)  # of a run that was killed while it wrote
     kept = kept_records(model, suite, options)
     todo = {leaf: area for leaf, area in suite.leaves.items() if leaf not in kept}
     if options.rerun == "never":
         todo = {}
     if kept:
-        options.watcher.stage(
-            f"{len(kept)} of {len(suite.leaves)} scores are there already; --rerun all makes them anew"
-        )
+        options.watcher.stage(said_of_kept(kept, suite))
     jobs, refused = _load_jobs(todo, model, suite, options)
     made = [*refused, *_score_jobs(jobs, model, suite, options)]
     records = kept | {record.benchmark: record for record in made}
     return [records[leaf] for leaf in suite.leaves if leaf in records]
-
-
-def layer_of(identifier: str, area: str, model: Model) -> str | None:
-    """The layer that a benchmark reads: the class output for label tasks, the area's or the readout's otherwise."""
-    known = known_benchmarks().get(identifier)
-    task = known.task if known else "recording"
-    if task == "label":
-        return LOGITS
-    if area in AREAS_AND_BEHAVIOR:
-        return model.layers.get(area)
-    return model.layers.get("IT" if task == "recording" else BEHAVIOR)
-
-
-def readable(suite: Suite, model: Model) -> Suite:
-    """The suite without what reads behaviour, for a model without a layer for it."""
-    unread = (leaf for leaf, area in suite.leaves.items() if area not in AREAS and layer_of(leaf, area, model) is None)
-    return suite.without(set(unread))
-
-
-def record_fingerprint(model: Model, suite: Suite, area: str, engine: str, layer: str | None = None) -> str:
-    """Hash of everything a score depends on besides the benchmark: a record with another one is stale."""
-    facts = {
-        "model": model.fingerprint,
-        "layer": layer or model.layers.get(area),
-        "visual_degrees": model.card.visual_degrees,
-        "precision": model.precision,
-        "engine": engine,
-        "data": suite.data,
-        "versions": versions(),
-    }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-# --- what is there already ------------------------------------------------------------------------------------
-
-
-def kept_records(model: Model, suite: Suite, options: ScoreOptions) -> dict[str, Record]:
-    """Benchmark -> its record, of those that need not be scored; what is replaced is said in a warning.
-
-    Raises
-    ------
-    UserError
-        For an unknown rerun policy.
-    """
-    if options.rerun not in RERUN:
-        raise UserError(f"unknown rerun policy '{options.rerun}'.{suggest(options.rerun, RERUN)}")
-    if options.rerun == "all":
-        return {}
-    kept = {}
-    for leaf, area in suite.leaves.items():
-        path = record_path(options.results, model.name, suite.name, leaf)
-        if not path.exists():
-            continue
-        try:
-            record = Record.from_json(path)
-        except RecordError as error:
-            logger.warning("scored again: %s", error)
-            continue
-        if area not in (
-            *AREAS_AND_BEHAVIOR,
-            ENGINEERING,
-        ):  # a benchmark given by id, which said itself which area it is about
-            area = record.area
-        layer = layer_of(leaf, area, model)
-        fresh = record.fingerprint == record_fingerprint(model, suite, area, options.engine, layer)
-        if not fresh and record.status == "scored":
-            logger.warning(
-                "%s: %s, from other weights, layers, data or versions",
-                leaf,
-                "shown as recorded" if options.rerun == "never" else "replaces a record (--results elsewhere keeps it)",
-            )
-        if options.rerun == "never" or (fresh and record.status == "scored"):
-            kept[leaf] = record
-    return kept
 
 
 # --- benchmarks -------------------------------------------------------------------------------------------------

@@ -2,13 +2,12 @@
 
 import dataclasses
 import io
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ..engine.kept_arrays import NPZ_DAMAGE
 from ..plugin.errors import UserError, suggest
 from ..plugin.files import write_whole
 
@@ -65,7 +64,7 @@ class Sidecar:
         try:
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 arrays = dict(file)
-        except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        except NPZ_DAMAGE as error:
             raise RecordError(f"{path}: not a readable sidecar, {error}") from None
         own = str(arrays.pop("record", ""))
         if record not in (None, own):
@@ -84,7 +83,7 @@ def _sidecar_fault(arrays):
         return f"unknown array '{unknown[0]}'.{suggest(unknown[0], known)}"
     for_stimuli = ("test_index", "prediction", "target")
     wanted = ("r", "neuroid_id", *(for_stimuli if "prediction" in arrays else ()))
-    missing = [name for name in wanted if name not in arrays]
+    missing = [name for name in wanted if not isinstance(arrays.get(name), np.ndarray)]  # numpy gives bytes for others
     if missing:
         return f"missing array {', '.join(missing)}"
     if arrays["r"].ndim != 2:

@@ -15,7 +15,6 @@ from typing import Any
 
 from ..plugin.areas import AREAS, AREAS_AND_BEHAVIOR, BEHAVIOR
 from ..plugin.errors import UserError, suggest
-from .downloads import find_netcdf_readers, reason_for_bad_data, reason_for_no_access
 from .registry import known_benchmarks, registered
 from .suite_files import ENDING, NAMED, Tree, read_suite_file, shipped_suites
 
@@ -262,6 +261,7 @@ def load(identifier: str, suite: Suite) -> Any:
     os.environ.setdefault("BS_INSTALL_DEPENDENCIES", "no")  # otherwise loading runs pip
     import brainscore_vision
 
+    from .downloads import find_netcdf_readers, reason_for_bad_data, reason_for_no_access
     from .recorded_model import nothing_kept
 
     find_netcdf_readers()

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from ..plugin.errors import UserError, suggest
 from .formulas import TODAY, UNCEILED, ceiled
@@ -241,7 +241,7 @@ def paired_difference(a, b) -> Difference:
     below = ((differences < 0).sum(axis=-1) + (differences == 0).sum(axis=-1) / 2) / n_resamples
     counted = 2 * np.minimum(below, 1 - below)
     z = np.divide(np.abs(mean), spread, out=np.zeros_like(mean), where=spread > 0)
-    p = np.where((counted * n_resamples < 2 * COUNTED) & (spread > 0), 2 * norm.sf(z), counted)
+    p = np.where((counted * n_resamples < 2 * COUNTED) & (spread > 0), 2 * ndtr(-z), counted)
     return Difference(mean[()], low[()], high[()], p[()])
 
 

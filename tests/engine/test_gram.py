@@ -1,4 +1,3 @@
-import logging
 import subprocess
 import sys
 
@@ -15,8 +14,6 @@ from brainscore_submission.engine.gram import (
     NonFiniteActivations,
     centre,
     gram,
-    load_gram,
-    save_gram,
     surrogate,
 )
 from brainscore_submission.plugin.errors import UserError
@@ -163,59 +160,6 @@ def test_the_surrogate_ignores_small_negative_eigenvalues_and_keeps_what_tol_all
 
 def test_no_features_vary_gives_an_empty_surrogate():
     assert not surrogate(np.zeros((4, 4))).any()
-
-
-META = {"layer": "blocks.1", "weights": "c769", "stimuli": ["a", "b"], "precision": "float32"}
-
-
-def test_a_saved_gram_matrix_comes_back_bit_for_bit(tmp_path):
-    matrix = gram(features_with_a_large_mean(20, 100))
-    path = tmp_path / "cache" / "V1.npz"
-    save_gram(path, matrix, META)
-    np.testing.assert_array_equal(load_gram(path, META), matrix)
-    assert [file.name for file in path.parent.iterdir()] == ["V1.npz"]
-    np.testing.assert_array_equal(np.load(path)["gram"], matrix)  # an ordinary npz to anybody else
-
-
-def test_no_file_and_other_inputs_are_a_miss(tmp_path):
-    path = tmp_path / "V1.npz"
-    assert load_gram(path, META) is None
-    save_gram(path, np.eye(3), META)
-    assert load_gram(path, {**META, "weights": "1b9e"}) is None
-    save_gram(path, 2 * np.eye(3), {**META, "weights": "1b9e"})
-    assert load_gram(path, META) is None
-
-
-def test_any_flipped_byte_and_any_missing_end_is_detected(tmp_path, caplog):
-    path = tmp_path / "V1.npz"
-    save_gram(path, np.eye(3), META)
-    intact = path.read_bytes()
-    broken = [intact[:size] for size in (0, 10, 40, len(intact) - 1)]
-    for position in range(len(intact)):
-        flipped = bytearray(intact)
-        flipped[position] ^= 1
-        broken.append(bytes(flipped))
-    for content in broken:
-        path.write_bytes(content)
-        with caplog.at_level(logging.WARNING):
-            assert load_gram(path, META) is None
-        assert "V1.npz is damaged" in caplog.text
-        caplog.clear()
-
-
-def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "V1.npz"
-    save_gram(path, np.eye(3), META)
-
-    def disk_full(handle):
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr("os.fsync", disk_full)
-    with pytest.raises(UserError, match=r"V1\.npz: No space left .*\. Give another with BRAINSCORE_SUBMISSION_CACHE"):
-        save_gram(path, np.zeros((3, 3)), META)
-    monkeypatch.undo()
-    np.testing.assert_array_equal(load_gram(path, META), np.eye(3))
-    assert [file.name for file in tmp_path.iterdir()] == ["V1.npz"]
 
 
 def test_the_engine_runs_where_brainscore_is_not_installed():

@@ -23,7 +23,7 @@ from brainscore_submission.models.model import Model
 from brainscore_submission.models.opening import open_model
 from brainscore_submission.plugin.areas import AREAS
 from brainscore_submission.plugin.checkpoint import load_network
-from brainscore_submission.scoring.score import Watcher
+from brainscore_submission.scoring.kept import Watcher
 from brainscore_submission.scoring.suites import find_suite
 
 # Brain-Score's readout does not converge on some layers, and scikit-learn says so.

@@ -15,8 +15,9 @@ from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
 from brainscore_submission.plugin.checkpoint import load_network
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.scoring.display import summary
+from brainscore_submission.scoring.kept import ScoreOptions, Watcher
 from brainscore_submission.scoring.records import Record, read_folder
-from brainscore_submission.scoring.score import ScoreOptions, Watcher, score_suite
+from brainscore_submission.scoring.score import score_suite
 from brainscore_submission.scoring.sidecar import Sidecar
 from brainscore_submission.scoring.suites import Suite, find_suite
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from .plugin.errors import UserError
+from ..plugin.errors import UserError
 
 
 def size_in_words(n_bytes: float) -> str:
