@@ -253,7 +253,11 @@ def score_many(
     UserError
         The disk is full.
     """
-    with watching(terminal, of_many=True) as watcher:
+    from ..engine.budget import Budget
+    from ..engine.decoding import pixels_kept
+
+    kept = pixels_kept(Budget.default(None).memory_bytes // 4) if len(each) > 1 else contextlib.nullcontext()
+    with watching(terminal, of_many=True) as watcher, kept:
         for number, asked in enumerate(each, 1):
             words = f"{number} of {len(each)}, {asked.called}"
             told = replace(watcher, stage=lambda text, words=words: watcher.stage(f"{words}: {text}"))

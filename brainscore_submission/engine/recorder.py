@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from ..plugin.errors import UserError, suggest
 from ..plugin.hooks import Firing, exact_arithmetic, layer_outputs, probe, tf32_arithmetic
 from .budget import Budget
-from .decoding import decoded
+from .decoding import decoded, read_once
 from .devices import release_memory
 from .images import CONSTANT, Recording, Request
 from .lockstep import Batch, Sink, Store, Sweep, batches_of, gram_of_store
@@ -174,7 +175,8 @@ class Recorder:
 
     def inputs(self, paths: Sequence[Path]) -> Tensor:
         """Network input for a few image files, on the device."""
-        return self._prepare(torch.stack([self._read(path) for path in paths]).to(self.device))
+        read = partial(read_once, self._read) if self._apart else self._read
+        return self._prepare(torch.stack([read(path) for path in paths]).to(self.device))
 
     def groups(self, sinks: Sequence[Sink]) -> list[list[Sink]]:
         """Cut what is wanted into passes over the stimuli that each stay within the budget, shallow layers first.

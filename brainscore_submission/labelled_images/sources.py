@@ -65,13 +65,14 @@ def class_folders(where: Path) -> tuple[str, ...]:
     Raises
     ------
     UserError
-        no folder, or none in it
+        no folder, or fewer than two in it
     """
     if not where.is_dir():
         raise UserError(f"there is no folder {where}. Give one with a folder for each class.")
     names = tuple(sorted(path.name for path in where.iterdir() if path.is_dir()))
-    if not names:
-        raise UserError(f"{where} has no folders: put the images of each class into a folder of its own.")
+    if len(names) < 2:
+        have = count(len(names), "folder")
+        raise UserError(f"{where} has {have}: put the images of each class into a folder of its own, of two or more.")
     return names
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..asked import Asked
 from ..engine.budget import Budget
+from ..engine.decoding import pixels_kept
 from ..engine.sketch import Sketch
 from ..engine.survey import Candidate, Survey, choose, same_values_in_words
 from ..models.model import Model
@@ -128,8 +129,9 @@ def search_layers(model: Model, suite: Suite, options: SearchOptions) -> SearchR
     benchmarks, too_large = _readable(bench, accessible, candidates)
     tasks = bench.tasks(benchmarks, candidates, options.exact, options.sketch)
     search = _Search(bench, options, candidates)
-    search.do(tasks)
-    search.confirm([task for task in tasks if task.sketch is not None])
+    with pixels_kept(bench.recorder.budget.memory_bytes // 4):  # each pass shows the same images
+        search.do(tasks)
+        search.confirm([task for task in tasks if task.sketch is not None])
     found = search.found
     return SearchResult(
         model=model,

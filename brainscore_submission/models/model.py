@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -14,10 +13,11 @@ import torch
 from torch import nn
 
 from ..engine.budget import Budget
+from ..engine.decoding import read_once
 from ..engine.recorder import Recorder
 from ..plugin.card import Card
 from ..plugin.fingerprint import cache_identifier, model_fingerprint
-from ..plugin.preprocessing import normalise, read_pixels, unit_range
+from ..plugin.preprocessing import Reading, normalise, unit_range
 
 if TYPE_CHECKING:
     from ..plugin.activations import ActivationsModel
@@ -85,17 +85,15 @@ class Model:
         """What everything shown of it must say: UNTRAINED, where the weights are random."""
         return ("UNTRAINED",) if self.origin.get("untrained") else ()
 
+    @property
+    def reading(self) -> Reading:
+        """Of an image file's pixels, before anything perturbs them."""
+        return Reading.of(self.card.preprocessing)
+
     def read_image(self, path: Path) -> torch.Tensor:
         """Pixels of one image file, resized, cropped and perturbed: Tensor of shape (3, height, width), uint8."""
-        pixels = read_pixels(path, self.card.preprocessing)
+        pixels = read_once(self.reading, path)
         return pixels if self.perturbation is None else self.perturbation(pixels, Path(path))
-
-    @property
-    def reader(self) -> Callable[[Path], torch.Tensor]:
-        """`read_image` for other processes too, as long as nothing is perturbed: without the network."""
-        if self.perturbation is not None:
-            return self.read_image
-        return functools.partial(read_pixels, preprocessing=self.card.preprocessing)
 
     def prepare(self, pixels: torch.Tensor) -> torch.Tensor:
         """Network input, on the device of the pixels: Tensor of their shape (..., 3, height, width), float32."""
@@ -116,7 +114,7 @@ class Model:
         """A recorder of this network; a fresh one records anew what the cache holds."""
         return Recorder(
             self.network,
-            self.reader,
+            self.reading if self.perturbation is None else self.read_image,
             self.fingerprint,
             prepare=self.prepare,
             device=self.device,

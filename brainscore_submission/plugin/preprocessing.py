@@ -3,10 +3,13 @@
 An attack or a plot works on the pixels; only the network sees them normalised.
 """
 
+from __future__ import annotations
+
 import contextlib
 import struct
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -38,6 +41,22 @@ def load_pixels(path: str | Path, preprocessing: Preprocessing) -> Tensor:
 def unit_range(pixels: Tensor) -> Tensor:
     """Bytes 0 to 255 as float32 in [0, 1]; the same division, and so the same bits, as torchvision's `ToTensor`."""
     return pixels.to(torch.float32).div(255)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """`read_pixels` of one preprocessing; two that give the same pixels are equal, whatever they normalise by."""
+
+    preprocessing: Preprocessing
+
+    @classmethod
+    def of(cls, preprocessing: Preprocessing) -> Reading:
+        """The reading of a preprocessing."""
+        return cls(replace(preprocessing, name="", mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)))
+
+    def __call__(self, path: str | Path) -> Tensor:
+        """See `read_pixels`."""
+        return read_pixels(path, self.preprocessing)
 
 
 def read_pixels(path: str | Path, preprocessing: Preprocessing) -> Tensor:

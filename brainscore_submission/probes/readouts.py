@@ -206,7 +206,7 @@ def _linear(
     notes: tuple[str, ...],
     progress: Progress,
 ) -> Measured:
-    settings |= {"batch": BATCH, "learning_rate": LEARNING_RATE, "weight_decay": WEIGHT_DECAY}
+    settings = settings | {"batch": BATCH, "learning_rate": LEARNING_RATE, "weight_decay": WEIGHT_DECAY}
     benchmark = test.name("features", *reading.words)
     if (known := test.kept(benchmark, settings)) is not None:
         return known
@@ -244,7 +244,7 @@ def _few_shot(
     notes: tuple[str, ...],
     progress: Progress,
 ) -> Measured:
-    settings |= few._asdict() | {"queries": QUERIES, "scikit-learn": metadata.version("scikit-learn")}
+    settings = settings | few._asdict() | {"queries": QUERIES, "scikit-learn": metadata.version("scikit-learn")}
     benchmark = test.name("features", *reading.words, f"{few.ways}-way-{few.shots}-shot")
     if (known := test.kept(benchmark, settings)) is not None:
         return known

@@ -253,5 +253,4 @@ def test_a_profile_says_what_a_warm_run_no_longer_computes(capsys):
             if len(cells := line.strip("|").split("|")) == 3}  # fmt: skip
     ceilings = [row for name, row in rows.items() if name.startswith("ceiling of")]
     assert len(ceilings) == 5 and all(cold != "–" and warm == "–" for cold, warm in ceilings)
-    # The 4: to see that the network is steady, and its layers' shapes.
-    assert rows["image passes"] == [str(40 + 40 + 24 + 4), "4"]
+    assert rows["image passes"] == [str(40 + 40 + 24 + 4), "4"]  # the warm run's show that the network is steady

@@ -122,7 +122,7 @@ def test_feature_ensembles(typed, classes, tmp_path):
     ("arguments", "says"),
     [
         (["--train", "none"], "there is no folder none"),
-        (["--train", "birds/test/000.Auk_0"], "has no folders: put the images of each class into a folder"),
+        (["--train", "birds/test/000.Auk_0"], "has 0 folders: put the images of each class into a folder"),
         (["--test", "birds"], "2 of 2 names are no class: 'test', 'train'"),
         (["--last", "7"], "--last 7: the network has 6 blocks. Give 1 to 6"),
         (["--last", "2", "--layers", "blocks.0"], "--last for the last blocks or stages, or --layers for others"),

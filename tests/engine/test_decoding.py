@@ -1,5 +1,6 @@
 """Promises of decoding.py: the pixels of one file at a time, whoever reads them, and an error that is short."""
 
+import dataclasses
 import functools
 import importlib
 import os
@@ -12,8 +13,10 @@ import torch
 from PIL import Image
 
 from brainscore_submission.engine import decoding
+from brainscore_submission.engine.images import Request, read_stimuli
 from brainscore_submission.labelled_images.sources import read_source
 from brainscore_submission.models.opening import open_model
+from brainscore_submission.plugin import preprocessing
 from brainscore_submission.plugin.card import Preprocessing
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.plugin.preprocessing import load_pixels, normalise, read_pixels, unit_range
@@ -97,7 +100,7 @@ def test_processes_are_no_copies_of_one_that_has_threads_and_has_used_torch(tmp_
 
 def test_what_reads_a_models_images_apart_holds_no_network(files):
     model = open_model("timm:test_resnet", weights="untrained", areas=(), device="cpu")
-    packed = pickle.dumps(model.reader)
+    packed = pickle.dumps(model.reading)
     assert len(packed) < 2000 and torch.equal(pickle.loads(packed)(files[0]), model.read_image(files[0]))
 
 
@@ -136,3 +139,58 @@ def test_files_of_labelled_images_may_be_read_apart_and_arrays_may_not(files, tm
     assert source.apart and pickle.loads(pickle.dumps(source.picture))(0).size == source.picture(0).size
     np.savez(tmp_path / "a.npz", image=np.zeros((2, 8, 8, 3), np.uint8), label=np.zeros(2, int))
     assert not read_source(tmp_path / "a.npz", 2).apart
+
+
+# --- images that are shown again ---
+
+
+def test_a_second_model_and_every_level_read_no_file_again(files, monkeypatch):
+    read_files = []
+    own = preprocessing.open_rgb
+    monkeypatch.setattr(preprocessing, "open_rgb", lambda path: read_files.append(path) or own(path))
+    resnet = open_model("timm:test_resnet", weights="untrained", areas=(), device="cpu")
+    normalised = dataclasses.replace(resnet.card.preprocessing, name="other", mean=(0.5, 0.5, 0.5))
+    other = dataclasses.replace(resnet, card=dataclasses.replace(resnet.card, preprocessing=normalised))
+    darker = dataclasses.replace(resnet, perturbation=Darker())
+    request = [Request(tuple(read_stimuli(files)), features=frozenset(["layer1"]))]
+
+    def recorded(model):
+        return next(iter(model.recorder(None).record(request).matrices.values()))
+
+    alone = [recorded(resnet), recorded(darker), recorded(resnet)]
+    n_alone, n_files = len(read_files), len(files)
+    assert n_alone > 3 * n_files  # those that the probe shows are read once more
+    read_files.clear()
+    with decoding.pixels_kept(10**8), decoding.pixels_kept(0):  # within another one, that one goes on
+        kept = [recorded(resnet), recorded(darker), recorded(resnet)]
+        assert sorted(read_files) == sorted(files)
+        other.read_image(files[0])
+        assert len(read_files) == n_files
+        changed = Image.open(files[0]).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        changed.save(files[0])
+        resnet.read_image(files[0])
+        assert len(read_files) == n_files + 1
+    assert all(np.array_equal(one, two) for one, two in zip(alone, kept, strict=True))
+    assert not np.array_equal(alone[0], alone[1])
+
+
+def test_what_there_is_no_room_for_is_read_again(files, monkeypatch):
+    read_files = []
+    one = read(files[0]).nbytes
+
+    def counted(path):
+        read_files.append(path)
+        return read(path)
+
+    with decoding.pixels_kept(2 * one):
+        for _ in range(2):
+            with decoding.decoded(counted, prepare, [files[:3]], apart=True) as batch:
+                batch(0)
+    assert len(read_files) == 3 + 1
+
+
+class Darker:
+    facts = {"kind": "darker"}  # noqa: RUF012
+
+    def __call__(self, pixels, path):
+        return pixels // 2
