@@ -35,11 +35,17 @@ def main(arguments: list[str] | None = None) -> int:
                 workshop.run("sides.evaluate", run, "inputs.write_images", home=home, run=run, batch_size=64, **of)
                 for run in RUNS
             ]
+            of = {"size": size._asdict(), "network": options.network, "device": options.device}
+            rates = workshop.run("sides.decoding", "decoding alone", "inputs.write_images", **of)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
     sizes = f"{size}; " + ("the true sizes." if size == TRUE_SUITE else "smaller than the true sizes.")
-    print("\n\n".join([in_words(machine()), table(took), sizes]))
+    share = (
+        f"Images decoded: {rates['alone']:.0f} a second alone, {rates['recorded']:.0f} recorded of a network that does "
+        f"nothing, {100 * rates['recorded'] / rates['alone']:.0f} %."
+    )
+    print("\n\n".join([in_words(machine()), table(took), sizes, share]))
     return 0
 
 

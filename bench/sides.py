@@ -15,9 +15,12 @@ from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidA
 from brainscore_vision import load_metric
 from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
+from torch import nn
 
+from brainscore_submission.engine.decoding import decoded
 from brainscore_submission.engine.gram import GramAccumulator
 from brainscore_submission.engine.images import Request, read_stimuli
+from brainscore_submission.engine.recorder import Recorder
 from brainscore_submission.engine.stores import DiskStore
 from brainscore_submission.models.model import Model
 from brainscore_submission.models.opening import find_device
@@ -124,6 +127,27 @@ def evaluate(
     stages = [("opening the network", started), *stages, ("end", time.perf_counter())]
     took = {"stages": [(what, until - since) for (what, since), (_, until) in pairwise(stages)]}
     return {**passes.since(started), **took, "ceilings": CEILING_SECONDS, "raw": raw, "area_seconds": area_seconds}
+
+
+def decoding(inputs: Path, scratch: Path, size: dict, network: str, device: str) -> dict:
+    """Images a second: files read, decoded and resized ahead, alone; and recorded of a network that does nothing."""
+    images, model = image_sets(inputs, SuiteSize(**size))["objects"], open_network(network, device)
+    batches = [images.paths[at : at + 64] for at in range(0, len(images.paths), 64)]
+    recorder = Recorder(
+        nn.Sequential(nn.AdaptiveAvgPool2d(1)), model.reading, "nothing", prepare=model.prepare, device=model.device,
+        batch_size=64, apart=True,
+    )  # fmt: skip
+    stimuli, took = tuple(read_stimuli(images.paths)), {"alone": [], "recorded": []}
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        with decoded(model.reading, model.prepare, batches, model.device, apart=True) as pixels:
+            for number in range(len(batches)):
+                pixels(number)
+        took["alone"].append(time.perf_counter() - started)
+        started = time.perf_counter()
+        recorder.record([Request(stimuli, features=frozenset({"0"}))])
+        took["recorded"].append(time.perf_counter() - started)
+    return {name: len(images.paths) / statistics.median(seconds) for name, seconds in took.items()}
 
 
 def _as_submitted(model: Model, batch_size: int) -> tuple[PytorchWrapper, ModelCommitment]:
