@@ -1,10 +1,12 @@
 """`python -m bench.gpu --out DIR`: the engine on a GPU, where there is one.
 
 Needs torch, numpy, scipy, timm and this repository, not brainscore_vision. It compares the GPU's numbers with the
-CPU's, and its times with what the arithmetic alone would take.
+CPU's, and its times with what the arithmetic alone would take. Where brainscore_vision is installed too, a whole
+evaluation follows, cold and warm (`bench.profile`).
 """
 
 import argparse
+import importlib.util
 import json
 import sys
 import tempfile
@@ -60,6 +62,11 @@ def main(arguments: list[str] | None = None) -> int:
         model = open_network(network, device)
         results["recording"] = time_recording(model, *images, Path(folder), options.precision)
     report = render(results, size, network)
+    if importlib.util.find_spec("brainscore_vision"):
+        from . import profile
+
+        size = profile.PLANS["full" if options.plan == "true" else "tiny"].evaluate
+        report += "\n## A whole evaluation\n\n" + profile.evaluation(size, network, device) + "\n"
     write_whole(options.out / "gpu.json", json.dumps(results, indent=1).encode(), "--out")
     write_whole(options.out / "gpu.md", report.encode(), "--out")
     print(report)

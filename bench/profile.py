@@ -13,7 +13,7 @@ from brainscore_submission.plugin.errors import UserError
 
 from .processes import Workshop, in_words, machine
 from .report import DASH, markdown, seconds
-from .sizes import PLANS, TRUE_SUITE
+from .sizes import PLANS, TRUE_SUITE, SuiteSize
 
 RUNS = ("cold", "warm")
 
@@ -26,27 +26,37 @@ def main(arguments: list[str] | None = None) -> int:
     made.add_argument("--device", default="auto", help="auto, cpu or cuda[:i]")
     made.add_argument("--work", type=Path, help="folder for temporary files; default the system's")
     options = made.parse_args(arguments)
-    size = PLANS[options.plan].evaluate
-    of = {"side": "ours", "size": size._asdict(), "network": options.network, "device": options.device}
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.work) as folder:
-        workshop, home = Workshop(Path(folder), machine()["cores"], options.device), Path(folder) / "home"
-        try:
-            took = [
-                workshop.run("sides.evaluate", run, "inputs.write_images", home=home, run=run, batch_size=64, **of)
-                for run in RUNS
-            ]
-            of = {"size": size._asdict(), "network": options.network, "device": options.device}
-            rates = workshop.run("sides.decoding", "decoding alone", "inputs.write_images", **of)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
+    try:
+        report = evaluation(PLANS[options.plan].evaluate, options.network, options.device, options.work)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print("\n\n".join([in_words(machine()), report]))
+    return 0
+
+
+def evaluation(size: SuiteSize, network: str, device: str, work: Path | None = None) -> str:
+    """Measure a cold and a warm evaluation, and decoding alone, and say it as Markdown.
+
+    Raises
+    ------
+    UserError
+        A measurement stopped.
+    """
+    of = {"size": size._asdict(), "network": network, "device": device}
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=work) as folder:
+        workshop, home = Workshop(Path(folder), machine()["cores"], device), Path(folder, "home")
+        shown = {"writer": "inputs.write_images", **of}
+        took = [
+            workshop.run("sides.evaluate", run, home=home, run=run, side="ours", batch_size=64, **shown) for run in RUNS
+        ]
+        rates = workshop.run("sides.decoding", "decoding alone", **shown)
     sizes = f"{size}; " + ("the true sizes." if size == TRUE_SUITE else "smaller than the true sizes.")
     share = (
         f"Images decoded: {rates['alone']:.0f} a second alone, {rates['recorded']:.0f} recorded of a network that does "
         f"nothing, {100 * rates['recorded'] / rates['alone']:.0f} %."
     )
-    print("\n\n".join([in_words(machine()), table(took), sizes, share]))
-    return 0
+    return "\n\n".join([table(took), sizes, share])
 
 
 def table(took: list[dict]) -> str:
