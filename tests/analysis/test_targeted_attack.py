@@ -62,6 +62,7 @@ def test_a_dry_run_says_the_cost_and_writes_nothing(typed, tmp_path):
     assert not list((tmp_path / "targeted_attack").iterdir())
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on(typed, tmp_path, monkeypatch):
     asked = ["--models", "list.toml", "--images", "photos", "--steps", "3", "--batch-size", "1"]
     typed(*asked, "-o", "whole")

@@ -159,6 +159,7 @@ def test_running_out_of_memory_is_a_result_and_anything_else_an_error():
         failure("sides.metric", 1, "Traceback\nKeyError: 'V1'")
 
 
+@pytest.mark.slow
 def test_the_command_measures_in_processes_of_their_own_and_keeps_what_it_measured(tmp_path, capsys, monkeypatch):
     kept, output = tmp_path / "kept.json", tmp_path / "table.md"
     command = ["--plan", "tiny", "--only", "scaling", "--device", "cpu", "--threads", "1", "--keep", str(kept)]

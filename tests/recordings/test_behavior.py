@@ -161,6 +161,7 @@ def test_the_order_of_the_lines_moves_nothing(choice_folder, names):
     assert (float(after), float(after.ceiling)) == (float(before), float(before.ceiling))
 
 
+@pytest.mark.slow
 def test_how_much_the_random_halves_move_is_said_and_true(choice_folder, names):
     (note,) = _score(choice_folder, names).attrs["notes"]
     said = float(note.rsplit("±")[1])

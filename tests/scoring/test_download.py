@@ -236,7 +236,7 @@ def test_a_file_that_s3_refuses_is_no_access_and_the_rest_is_scored(evaluate, st
 @pytest.mark.parametrize(
     ("wrong", "file", "said"),
     [
-        ("spoilt", VERSIONED, "is not the file that Brain-Score registers"),
+        pytest.param("spoilt", VERSIONED, "is not the file that Brain-Score registers", marks=pytest.mark.slow),
         ("cut", "hvm-public.zip", "connection broke"),
     ],
 )

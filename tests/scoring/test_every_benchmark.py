@@ -74,6 +74,7 @@ def fastest_of_each_kind() -> set[str]:
 BY_DEFAULT = fastest_of_each_kind() - {
     "Baker2022inverted-accuracy_delta",
     "Igustibagus2024.IT_readout-accuracy",
+    "Malania2007.equal2-threshold_elevation",
     "Malania2007.vernieracuity-threshold",
     "Zerbe2026_fmri.IT-cka",
 }
