@@ -136,6 +136,8 @@ def _verdict(row, corrected, n_pairs):
         return f"{a} is better than {b} ({numbers}; p {p_in_words(corrected)}{f' for {n_pairs} pairs' * (n_pairs > 1)})"
     if row["over"] == "normal":
         return f"no verdict on {a} and {b}: {NO_NEUROIDS} ({numbers})"
+    if row["p"] < 1 - LEVEL:  # its own interval leaves out 0
+        numbers += f"; p {p_in_words(corrected)} for {n_pairs} pairs, {p_in_words(row['p'])} for this one alone"
     return f"these data cannot tell {a} from {b} ({numbers})"
 
 

@@ -50,7 +50,10 @@ def main(
             title = f"own records beside what the tests of {package()} state"
             write_table(console, title, [_compared(row) for row in rows], names=2)
         else:
-            console.print("Nothing is stated of any of these models and benchmarks.", soft_wrap=True)
+            console.print(
+                f"Nothing is stated of any of these models and benchmarks; {len(stated)} values are of others: "
+                "python -m analysis.reference lists them.", soft_wrap=True,
+            )  # fmt: skip
         for name, known in models().items():
             if model in (None, name):
                 console.print(f"{name}: python evaluate.py {known['how']}", soft_wrap=True)

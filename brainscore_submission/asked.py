@@ -110,7 +110,7 @@ class Asked:
             precision=self.precision,
             progress=progress,
             areas=areas,
-            held_against=shlex.join(self.held_against()),
+            held_against=shlex.join([*(["--weights", self.weights] if self.weights else []), *self.held_against()]),
             simulated=self._is_simulated(),
         )
 

@@ -212,7 +212,13 @@ def _given_weights(card: Card, location: Source | None, path: Path) -> Weights:
     same = all(stated[kind] in (None, found[kind]) for kind in found)
     if location is None:
         if not any(stated.values()):  # what its sources hold is known by fetching it alone
-            same = _fetched_hashes(card) == found
+            try:
+                same = _fetched_hashes(card) == found
+            except UserError as error:
+                raise UserError(
+                    f"the server would fetch the weights of '{card.name}' from {card.weights.sources[0]}; whether "
+                    f"{path} is that file cannot be seen from here. If it is another: {HOW_TO_UPLOAD}"
+                ) from error
         if not same:
             raise UserError(
                 f"{path} is not the file the card of '{card.name}' names, and the server would fetch that one. "

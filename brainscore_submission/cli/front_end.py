@@ -16,6 +16,7 @@ from typing import Any, TextIO
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
+from typer.main import get_command
 
 from ..plugin.errors import UserError
 
@@ -30,8 +31,10 @@ def run(command: Callable[..., Any] | typer.Typer, help_text: str | None = None)
         single = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=False)
         single.command(help=help_text)(command)
         command = single
+    program = get_command(command)
+    _refuse_repeated(program)
     try:
-        command()
+        program()
     except UserError as error:
         _as_json(str(error))
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
@@ -46,6 +49,33 @@ def run(command: Callable[..., Any] | typer.Typer, help_text: str | None = None)
     except Exception as error:
         _as_json(f"{type(error).__name__}: {error}")
         raise
+
+
+def _refuse_repeated(command: Any) -> None:
+    """Of an option that takes one value and is given two, the first would be dropped without a word."""
+    for below in getattr(command, "commands", {}).values():
+        _refuse_repeated(below)
+    if hasattr(command, "commands"):
+        return
+    make_parser = command.make_parser
+
+    def with_check(context: Any) -> Any:
+        parser = make_parser(context)
+        parse = parser.parse_args
+
+        def parse_args(args: list[str]) -> tuple[Any, list[str], list[Any]]:
+            found = parse(args=args)
+            given = found[-1]  # in the order they were typed
+            for one in given:
+                takes_one = one.param_type_name == "option" and one.nargs == 1 and not one.multiple
+                if takes_one and given.count(one) > 1 and (one.secondary_opts or not one.is_flag):
+                    context.fail(f"{one.opts[0]} is given more than once: it takes one value.")
+            return found
+
+        parser.parse_args = parse_args
+        return parser
+
+    command.make_parser = with_check
 
 
 INTERRUPTED = 130  # as shells count: 128 + SIGINT

@@ -70,7 +70,7 @@ def committed_layers(
     if lacking and not mapped:
         raise UserError(
             f"model '{typed}' has no layer map. Give one, --layers {','.join(f'{area}=…' for area in lacking)}, "
-            f"or search one: {search}"
+            f"or search one: {search}; `search … --list-layers` names them."
         )
     if lacking:
         raise UserError(f"model '{typed}' has no layer for behavior. Give one: --layers …,behavior=<layer>.")

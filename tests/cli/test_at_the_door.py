@@ -86,12 +86,22 @@ def test_a_folder_is_looked_at_without_being_made(tmp_path):
         (("--model", "991", "--batch-size", "0"), "Invalid value for '--batch-size'"),
         (("--model", "991", "--bogus"), "No such option: --bogus"),
         ((), "give a model, for example --model 991"),
+        (
+            ("--model", "991", "--weights", "a", "--weights", "b"),
+            "--weights is given more than once: it takes one value",
+        ),
+        (("--model", "991", "--ema", "--no-ema"), "--ema is given more than once"),
     ],
 )
 def test_wrong_usage_is_an_object_too(typed, words, error):
     code, out, err = typed(evaluate_command, *words, "--json")
     assert code == 2 and error in json.loads(out)["error"] and "Usage:" in err
     assert typed(evaluate_command, *words)[1] == ""
+
+
+def test_what_takes_several_values_and_flags_may_stand_twice(typed):
+    code, out, _ = typed(evaluate_command, "--model", "a", "--model", "b", "--suite", "nix", "--json", "--json")
+    assert code == 1 and "unknown suite 'nix'" in json.loads(out)["error"]
 
 
 def test_an_unknown_command_and_a_bug_are_objects_too(typed, monkeypatch, capsys):
