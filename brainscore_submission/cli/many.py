@@ -131,10 +131,20 @@ def require_usable(asked: Asked, options: ScoreOptions) -> None:
 
     require_rerun(options.rerun)
     require_engine(options.engine)
-    for size in filter(None, (asked.memory, asked.disk)):
-        parse_bytes(size)
+    require_sizes(asked)
     if options.rerun != "never":
         require_writable_later(options.results, "--results")
+
+
+def require_sizes(asked: Asked) -> None:
+    """
+    Raises
+    ------
+    UserError
+        --memory or --disk is no size.
+    """
+    for size in filter(None, (asked.memory, asked.disk)):
+        parse_bytes(size)
 
 
 def score_one(asked: Asked, suite: Suite | None, options: ScoreOptions) -> Scored:
@@ -149,6 +159,7 @@ def score_one(asked: Asked, suite: Suite | None, options: ScoreOptions) -> Score
     ------
     UserError
     """
+    require_sizes(asked)
     if (there := answered(asked, options)) is not None:
         return there
 

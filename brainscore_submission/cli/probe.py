@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..asked import Asked
+from ..plugin.errors import UserError
 from ..words import words_of
 from .asking import HELD_AGAINST, LAYERS, MODEL, asks_for
 from .attacking import (
@@ -239,8 +240,8 @@ def feature_ensembles(
     layers: Annotated[str, typer.Option(help="Modules instead, in order, with commas between.")] = "",
     patches: Annotated[bool, typer.Option("--patches", help="The mean patch token beside the class token.")] = False,
     shots: Annotated[int | None, typer.Option(min=1, help="Few-shot learning too: training images a class.")] = None,
-    ways: Annotated[int, typer.Option(min=2, help="Classes in each run of it.")] = 5,
-    runs: Annotated[int, typer.Option(min=1, help="Of it.")] = 100,
+    ways: Annotated[int | None, typer.Option(min=2, help="Classes in each run of it; default 5.")] = None,
+    runs: Annotated[int | None, typer.Option(min=1, help="Of it; default 100.")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Of the linear layer.")] = 10,
     seed: Annotated[int, typer.Option(min=0, help="Of orders and draws.")] = 0,
     results: ResultsOption = Path("results"),
@@ -264,9 +265,14 @@ def feature_ensembles(
       brainscore-submission probe features --model timm:resnet50 --train cub/train --test cub/test --layers layer4
     """
     with front_end() as terminal:
-        few = None if shots is None else (ways, shots, runs)
+        if shots is None and (ways or runs):
+            raise UserError("--ways and --runs are of few-shot learning: give --shots too, how many images of a class.")
+        named = words_of(layers)
+        if layers and (not named or len(set(named)) < len(named)):
+            raise UserError(f"--layers {layers}: name modules, each once, with commas between.")
+        few = None if shots is None else (ways or 5, shots, runs or 100)
         features(
-            terminal, asked, train, test, last, words_of(layers), patches, few, epochs, seed, results, rerun, dry_run,
+            terminal, asked, train, test, last, named, patches, few, epochs, seed, results, rerun, dry_run,
             as_json,
         )  # fmt: skip
 

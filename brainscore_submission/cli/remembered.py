@@ -66,11 +66,12 @@ def recall(note: Path | None) -> tuple[Described, Suite] | None:
     from ..scoring.suites import Suite
 
     try:
-        facts = json.loads(note.read_text(encoding="utf-8")) if note else None
-    except (OSError, ValueError):
+        digest, _, body = note.read_bytes().partition(b"\n") if note else (b"", b"", b"")
+    except OSError:
         return None
-    if facts is None:
+    if hashlib.sha256(body).hexdigest().encode() != digest:  # none, or not what was noted
         return None
+    facts = json.loads(body)
     model, suite = facts["model"], facts["suite"]
     card = _card(model.pop("card"))
     if facts["weights_file"] and not _holds(card, Path(facts["weights_file"]), model["origin"]["sha256"]):
@@ -98,8 +99,9 @@ def remember(note: Path | None, asked: Asked, model: Model, suite: Suite) -> Non
         # One that was given is part of the note's name.
         "weights_file": str(model.weights_file.absolute()) if model.weights_file and not asked.weights else None,
     }
+    body = json.dumps(facts, ensure_ascii=False).encode()
     try:
-        write_whole(note, json.dumps(facts, ensure_ascii=False).encode())
+        write_whole(note, hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
     except UserError:
         return
 

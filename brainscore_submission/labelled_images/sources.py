@@ -69,11 +69,16 @@ def class_folders(where: Path) -> tuple[str, ...]:
     """
     if not where.is_dir():
         raise UserError(f"there is no folder {where}. Give one with a folder for each class.")
-    names = tuple(sorted(path.name for path in where.iterdir() if path.is_dir()))
+    names = tuple(path.name for path in _folders_in(where) if any(path.iterdir()))
     if len(names) < 2:
         have = count(len(names), "folder")
         raise UserError(f"{where} has {have}: put the images of each class into a folder of its own, of two or more.")
     return names
+
+
+def _folders_in(where: Path) -> list[Path]:
+    """In the order of the alphabet, without those that programs hide (.ipynb_checkpoints)."""
+    return sorted(path for path in where.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
 def read_source(where: Path, n_classes: Classes) -> Source:
@@ -95,7 +100,9 @@ def read_source(where: Path, n_classes: Classes) -> Source:
 
 
 def _of_folders(folder: Path, n_classes: Classes) -> Source:
-    folders = sorted(path for path in folder.iterdir() if path.is_dir())
+    folders = _folders_in(folder)
+    if isinstance(n_classes, tuple):  # a user's own, of which none is empty
+        folders = [path for path in folders if path.name in n_classes or any(path.iterdir())]
     if not folders:
         raise UserError(
             f"{folder} holds no labels: put the images of each class into a folder of its own (n01443537/, goldfish/ "

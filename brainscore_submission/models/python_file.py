@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -48,14 +49,15 @@ def python_card(typed: str) -> Card:
     path = Path(typed)
     module = _run(path)
     preprocessing = _preprocessing(module, path)
+    n_classes = _n_classes(_network(module, path), preprocessing.input_px, path)
     return Card(
         identifier=identifier_of(path.stem) if path.stem[0].isalpha() else f"model_{identifier_of(path.stem)}",
-        architecture=f"{path.name} {file_sha256(path)}",  # whatever changes the file may change an activation
+        architecture=f"{path.name} {_hash_of_code(path)}",  # whatever changes the code may change an activation
         weights=Weights(file=str(path)),
         preprocessing=preprocessing,
         title=path.name,
         training=getattr(module, "training", ""),
-        num_classes=_n_classes(_network(module, path), preprocessing.input_px, path),
+        num_classes=n_classes,
         visual_degrees=getattr(module, "visual_degrees", 8),
     )
 
@@ -95,6 +97,7 @@ def _run(path: Path) -> ModuleType:
         raise UserError(f"{path}: no such Python file.{suggest(path.name, near)}")
     spec = importlib.util.spec_from_file_location(f"model_file_{identifier_of(path.stem)}", path)
     module = importlib.util.module_from_spec(spec)
+    _forget_imported()
     with _beside(path), _as_user_errors(path):
         spec.loader.exec_module(module)
     if not isinstance(getattr(module, "load", None), Callable):
@@ -138,14 +141,42 @@ def _hash(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
+_imported: dict[str, Path] = {}  # modules beside the model file that was run last, which it has imported
+
+
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[None]:
     """Modules that lie beside the file can be imported by it, as where Python runs it."""
-    sys.path.insert(0, str(path.absolute().parent))
+    folder, before = path.absolute().parent, set(sys.modules)
+    sys.path.insert(0, str(folder))
     try:
         yield
     finally:
-        sys.path.remove(str(path.absolute().parent))
+        sys.path.remove(str(folder))
+        for name in set(sys.modules) - before:
+            file = Path(getattr(sys.modules[name], "__file__", None) or "")
+            ours = name.split(".")[0] == __name__.split(".")[0]
+            if folder in file.absolute().parents and "site-packages" not in file.parts and not ours:
+                _imported[name] = file.absolute()
+
+
+def _forget_imported() -> None:
+    """So that the next file imports its own: two may call a module `blocks`, and one may have been edited."""
+    for name in _imported:
+        sys.modules.pop(name, None)
+    _imported.clear()
+    importlib.invalidate_caches()
+
+
+def _hash_of_code(path: Path) -> str:
+    """Of the file that was run last, and of the modules beside it that it has imported."""
+    if not _imported:
+        return file_sha256(path)
+    folder = path.absolute().parent
+    each = [
+        (str(file.relative_to(folder)), file_sha256(file)) for file in sorted({path.absolute(), *_imported.values()})
+    ]
+    return hashlib.sha256(repr(each).encode()).hexdigest()
 
 
 @contextlib.contextmanager

@@ -102,8 +102,8 @@ def average(values: np.ndarray, over: str = "images", most: float = 1.0) -> dict
     (0.75, 0.25, 1.0)
     """
     value, n = float(values.mean()), len(values)
-    if n == 1:
-        return {"value": value, "error": None, "interval": None, "interval_over": None, "n": 1}
+    if n == 1 or (values == values[0]).all():  # nothing to tell a spread from
+        return {"value": value, "error": None, "interval": None, "interval_over": None, "n": n}
     error = float(values.std(ddof=1)) / math.sqrt(n)
     ends = (max(0.0, value - 1.96 * error), min(most, value + 1.96 * error))
     return {"value": value, "error": error, "interval": ends, "interval_over": f"{over} (normal)", "n": n}

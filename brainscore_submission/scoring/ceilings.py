@@ -6,13 +6,15 @@ Brain-Score keeps them by class and identifier, so that other data of the same n
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import inspect
 import logging
+import sys
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from types import BuiltinFunctionType, FunctionType, MethodType
+from types import BuiltinFunctionType, CodeType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -24,9 +26,11 @@ from brainscore_vision.benchmarks import BenchmarkBase
 from brainscore_vision.utils import LazyLoad
 
 from ..engine import kept_arrays
+from ..plugin.files import file_sha256
 from .records import versions
 
 _BRAINSCORE_CEILING = BenchmarkBase._ceiling
+DATA = (str, bytes, int, float, bool, np.generic, np.ndarray, xr.DataArray, pd.DataFrame, pd.Series)
 PLAIN = (str, bytes, int, float, bool, type(None), slice, np.generic)
 
 
@@ -95,7 +99,7 @@ def _add(digest: Any, value: Any, seen: dict[int, Any]) -> None:
     if isinstance(value, PLAIN):
         digest.update(f"{type(value).__name__}:{value!r};".encode())
         return
-    digest.update(f"{type(value).__module__}.{type(value).__qualname__}(".encode())
+    digest.update(f"{_code_of(type(value).__module__)}.{type(value).__qualname__}(".encode())
     if id(value) in seen:
         return
     seen[id(value)] = value  # held, so that no other object gets its number meanwhile
@@ -112,9 +116,12 @@ def _parts(value: Any) -> list[Any]:
         return [value]
     if isinstance(value, xr.DataArray):
         coords = [[name, list(dims), np.asarray(values)] for name, dims, values in walk_coords(value)]
-        return [list(value.dims), np.asarray(value.values), coords]
-    if isinstance(value, pd.DataFrame | pd.Series | pd.Index):
-        return [list(map(str, getattr(value, "columns", []))), value.to_numpy()]
+        attrs = {name: one for name, one in value.attrs.items() if isinstance(one, PLAIN)}
+        return [list(value.dims), np.asarray(value.values), coords, attrs]
+    if isinstance(value, pd.DataFrame | pd.Series):
+        return [list(map(str, getattr(value, "columns", []))), value.index.to_numpy(), value.to_numpy()]
+    if isinstance(value, pd.Index):
+        return [value.to_numpy()]
     if isinstance(value, Mapping):
         return [item for pair in value.items() for item in pair]
     if isinstance(value, list | tuple | set | frozenset):
@@ -125,19 +132,47 @@ def _parts(value: Any) -> list[Any]:
         return [value.__func__, value.__self__]
     if isinstance(value, FunctionType):
         cells = [cell.cell_contents for cell in value.__closure__ or ()]
-        return [value.__module__, value.__qualname__, value.__code__.co_code, value.__defaults__, cells]
+        named = [
+            (name, value.__globals__[name]) for name in sorted(_names(value.__code__)) if name in value.__globals__
+        ]
+        data = [pair for pair in named if isinstance(pair[1], DATA)]
+        called = [_code_of(getattr(one, "__module__", None)) for _, one in named]
+        code = [_code_of(value.__module__), value.__qualname__, *_instructions(value.__code__)]
+        return [*code, value.__defaults__, value.__kwdefaults__, cells, data, called]
     if isinstance(value, logging.Logger):  # Brain-Score's splits hold theirs: no part of a result
         return [value.name]
     if inspect.isclass(value) or isinstance(value, BuiltinFunctionType | np.ufunc) or inspect.ismodule(value):
-        return [getattr(value, "__module__", ""), getattr(value, "__qualname__", value.__name__)]
+        return [_code_of(getattr(value, "__module__", None)), getattr(value, "__qualname__", value.__name__)]
     if hasattr(value, "__dict__"):
         return [{name: one for name, one in vars(value).items() if name != "_own_ceiling"}]
     raise Unknown(type(value).__name__)
 
 
+def _instructions(code: CodeType) -> list[Any]:
+    constants = [_instructions(one) if isinstance(one, CodeType) else _constant(one) for one in code.co_consts]
+    return [code.co_code, list(code.co_names), constants]
+
+
+def _constant(one: Any) -> str:
+    return f"{sorted(map(repr, one))}" if isinstance(one, frozenset) else repr(one)
+
+
+def _names(code: CodeType) -> set[str]:
+    """Of globals that a function may use, and the functions within it."""
+    return {*code.co_names}.union(*(_names(one) for one in code.co_consts if isinstance(one, CodeType)))
+
+
+@functools.cache
+def _code_of(module: str | None) -> str:
+    """A module's name and the hash of its file: what an edit of a function, class or constant in it changes."""
+    file = getattr(sys.modules.get(module or ""), "__file__", None)
+    return f"{module} {file_sha256(Path(file)) if file and Path(file).is_file() else ''}"
+
+
 def _add_array(digest: Any, array: np.ndarray) -> None:
     if array.dtype == object:
-        array = np.array([f"{type(one).__name__}:{one!r}" for one in array.ravel()], dtype=str)
+        with np.printoptions(threshold=sys.maxsize):
+            array = np.array([f"{type(one).__name__}:{one!r}" for one in array.ravel()], dtype=str)
     digest.update(f"{array.dtype.str}{array.shape}".encode())
     digest.update(np.ascontiguousarray(array).data)
 

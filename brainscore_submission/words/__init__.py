@@ -90,7 +90,10 @@ def parse_layers(text: str | None) -> dict[str, str]:
     wrong = [area for area, equals, layer in pairs if not equals or not layer.strip()]
     if wrong:
         raise UserError(f"--layers: '{wrong[0]}' is not of the form area=layer. Example: V1=layer1,V2=layer2.")
-    return {area.strip(): layer.strip() for area, _, layer in pairs}
+    layers = {area.strip(): layer.strip() for area, _, layer in pairs}
+    if len(layers) < len(pairs):
+        raise UserError(f"--layers names an area twice: {text}. Give one layer for each.")
+    return layers
 
 
 def few_quoted(names: Iterable[str], limit: int = 3) -> str:

@@ -247,7 +247,11 @@ def test_one_area_needs_one_layer_and_hints_name_the_suite(typed, tmp_path):
     code, out, _ = typed("--model", "demo:ground_truth", "--suite", "demo", "--areas", "V4,IT", "--json")
     assert (code, list(json.loads(out)["areas"])) == (0, ["V4", "IT"])
     code, _, err = typed("--model", "timm:test_resnet", "--weights", "untrained", "--suite", "public", "--areas", "V4")
-    assert code == 1 and "search --model timm:test_resnet --suite public --areas V4" in err and "demo" not in err
+    assert (
+        code == 1
+        and "search --model timm:test_resnet --weights untrained --suite public --areas V4" in err
+        and "demo" not in err
+    )
     code, _, err = typed("--model", "991", "--suite", "demo", "--areas", "V5")
     assert code == 1 and "suite 'demo' has no area 'V5'" in err
 
@@ -269,7 +273,7 @@ def test_a_map_searched_on_simulated_neurons_is_no_map_for_real_ones(typed, tmp_
     code, out, _ = typed(*words, "--suite", "public", "--dry-run", "--json")
     (why,) = json.loads(out)["failures"].values()
     assert "they say nothing about brains" in why and f"--layer-map layer_maps/{path.name}" in why
-    assert "search --model timm:test_resnet --suite public --areas V4" in why
+    assert "search --model timm:test_resnet --weights untrained --suite public --areas V4" in why
     assert typed(*words, "--suite", "demo", "--dry-run")[0] == 0
     options = {"weights": "untrained", "areas": ["V4"], "simulated": False}
     assert open_model("timm:test_resnet", layer_map=f"layer_maps/{path.name}", **options).layers["V4"] == "layer3"

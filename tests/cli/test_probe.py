@@ -1,5 +1,6 @@
 """`probe` as a user types it, on a small untrained network and on the demo suite's own."""
 
+import itertools
 import json
 import sys
 
@@ -105,11 +106,11 @@ def test_feature_ensembles(typed, classes, tmp_path):
     code, out, err = typed(*asked, "--dry-run", "--json")
     assert code == 0 and json.loads(out)["dry_run"]["passes"] == 12 and not (tmp_path / "results").exists()
     assert "class token, after the final norm: blocks.3, blocks.4, blocks.5" in err and "of 3 classes" in err
-    code, out, _ = typed(*asked, "--shots", "2", "--ways", "3", "--runs", "4")
-    assert code == 0 and "birds-test.features.last-3.3-way-2-shot" in out and "by last blocks" in out
-    code, out, _ = typed(*asked, "--shots", "2", "--ways", "3", "--runs", "4", "--json")
+    code, out, _ = typed(*asked, "--shots", "1", "--ways", "3", "--runs", "8")
+    assert code == 0 and "birds-test.features.last-3.3-way-1-shot" in out and "by last blocks" in out
+    code, out, _ = typed(*asked, "--shots", "1", "--ways", "3", "--runs", "8", "--json")
     linear, shots = (record["measured"] for record in json.loads(out)["records"])
-    assert (linear["n"], shots["n"]) == (6, 4) and linear["settings"]["chance"] == 1 / 3
+    assert (linear["n"], shots["n"]) == (6, 8) and linear["settings"]["chance"] == 1 / 3
     assert linear["interval_over"] == "images (Wilson)" and shots["interval_over"] == "runs (normal)"
     records, _ = probes.read_probes(tmp_path / "results")
     for benchmark, mine in records.groupby("benchmark"):
@@ -127,12 +128,17 @@ def test_feature_ensembles(typed, classes, tmp_path):
         (["--last", "7"], "--last 7: the network has 6 blocks. Give 1 to 6"),
         (["--last", "2", "--layers", "blocks.0"], "--last for the last blocks or stages, or --layers for others"),
         (["--layers", "blocks.9"], "unknown layer 'blocks.9'"),
+        (["--runs", "3"], "--ways and --runs are of few-shot learning: give --shots too"),
+        (["--layers", "blocks.0,blocks.0"], "name modules, each once, with commas between"),
+        (["--layers", ","], "name modules, each once, with commas between"),
         (["--shots", "3"], "0 classes have 3 training images and a test image"),
         (["--shots", "1", "--ways", "4"], "--ways 4 --shots 1: 3 classes have 1 training image and a test image"),
     ],
 )
 def test_wrong_input_of_features_is_named(typed, classes, arguments, says):
-    words = ["features", "--model", "timm:test_vit", "--weights", "untrained", *classes, *arguments]
+    given = dict(zip(classes[::2], classes[1::2], strict=True))
+    given |= dict(zip(arguments[::2], arguments[1::2], strict=True))
+    words = ["features", "--model", "timm:test_vit", "--weights", "untrained", *itertools.chain(*given.items())]
     ended, out, err = typed(*words)
     assert ended == 1 and says in " ".join(err.split()) and not out
 

@@ -343,8 +343,12 @@ def test_what_is_stale_is_shown_where_nothing_may_run_and_said_to_be(typed, here
 def test_a_note_that_cannot_be_read_or_written_is_no_note(scored, here, monkeypatch):
     is_there = scored(**TIMM, weights="untrained")
     (note,) = (here / "cache" / remembered.FOLDER).iterdir()
-    note.write_text("{")
-    assert not is_there()
+    noted = note.read_bytes()
+    for text in (b"{", b"{}", b"[]", b"null", noted.replace(b"timm_test", b"timm_text"), b""):
+        note.write_bytes(text)
+        assert not is_there()
+    note.write_bytes(noted)
+    assert is_there()
     shutil.rmtree(note.parent)
     note.parent.write_text("in the way")
     asked = Asked(**TIMM, weights="untrained")

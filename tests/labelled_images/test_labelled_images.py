@@ -248,6 +248,8 @@ def test_arrays_that_cannot_be_used(folder, arrays, says):
 def test_folders_of_a_users_own_classes(tmp_path, folder):
     for name in ("002.Auk", "001.Wren"):
         shutil.copytree(folder / "17", tmp_path / "birds" / name)
+    for name in (".ipynb_checkpoints", "003.Owl"):  # what an editor leaves, and a class without an image
+        (tmp_path / "birds" / name).mkdir()
     names = class_folders(tmp_path / "birds")
     assert names == ("001.Wren", "002.Auk")
     found = read_labelled_images(tmp_path / "birds", SMALL, names)

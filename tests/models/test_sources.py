@@ -178,6 +178,19 @@ def test_a_python_file_is_a_model(file, image, tmp_path):
     assert other.card.visual_degrees == 6
     assert other.fingerprint != model.fingerprint
 
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "beside.py").write_text("SIZE = 3  # of the same name, and another module")
+    (elsewhere / "my_net.py").write_text(FILE)
+    assert open_model(str(elsewhere / "my_net.py"), areas=[]).card.num_classes == 36
+    (tmp_path / "beside.py").write_text("from deeper import SIZE")
+    (tmp_path / "deeper.py").write_text("SIZE = 2")
+    beside = [open_model(str(file), areas=[])]
+    (tmp_path / "deeper.py").write_text("SIZE, UNUSED = 2, 3")
+    beside.append(open_model(str(file), areas=[]))
+    assert [one.card.num_classes for one in beside] == [16, 16]
+    assert len({one.fingerprint for one in (other, *beside)}) == 3  # whatever changes the code may change an activation
+
     network = model.network
     torch.save({key: value + 1 for key, value in network.state_dict().items()}, tmp_path / "w.pt")
     trained = open_model(str(file), weights=tmp_path / "w.pt", areas=[])

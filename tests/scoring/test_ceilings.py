@@ -1,6 +1,8 @@
 """Ceilings that are kept: Brain-Score's, to the last digit, and never those of other data."""
 
+import importlib
 import logging
+import sys
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from brainscore_core.supported_data_standards.brainio.assemblies import NeuroidA
 from brainscore_vision import load_ceiling
 from brainscore_vision.benchmarks import BenchmarkBase
 
+from brainscore_submission.scoring import ceilings
 from brainscore_submission.scoring.ceilings import Unknown, ceilings_kept, fingerprint
 
 
@@ -76,6 +79,33 @@ def test_other_data_of_the_same_name_have_another_fingerprint(other):
 
     assert of(responses()) == of(responses())
     assert of(other) != of(responses())
+
+
+FACTOR = 2
+
+
+def test_another_function_over_the_same_data_has_another_fingerprint(monkeypatch, tmp_path):
+    data = np.arange(4.0)
+    functions = [
+        lambda: data.mean() * 10, lambda: data.mean() * 20, lambda: data.max() * 10, lambda: np.median(data),
+        lambda: data.mean() * FACTOR, lambda factor=3: data.mean() * factor, lambda *, factor=4: data.mean() * factor,
+        lambda *, factor=5: data.mean() * factor, lambda: [one for one in data if one > 1], lambda: data.attrs,
+    ]  # fmt: skip
+    found = [fingerprint(function) for function in functions]
+    assert len(set(found)) == len(found)
+    again = fingerprint(functions[4])
+    monkeypatch.setitem(globals(), "FACTOR", 3)
+    assert again == found[4] != fingerprint(functions[4])
+    file = tmp_path / "made_ceiling.py"
+    monkeypatch.syspath_prepend(tmp_path)
+    made = []
+    for text in ("def helper(): return 1", "def helper(): return 1.0 # edited"):
+        file.write_text(f"{text}\nclass Ceiler:\n    def __call__(self): return helper()\n")
+        made.append(fingerprint(importlib.import_module("made_ceiling").Ceiler()))
+        del sys.modules["made_ceiling"]
+        ceilings._code_of.cache_clear()
+        importlib.invalidate_caches()
+    assert made[0] != made[1]
 
 
 def test_what_cannot_be_told_is_not_kept(tmp_path):
