@@ -221,6 +221,8 @@ def _curve(
         return Record(**envelope, status="failed", reason=reason)
     left_out = [f"{point['level']:g} ({point['reason']})" for point in points if point["relative"] is None]
     notes = (f"levels without a score, left out of the area: {', '.join(left_out)}",) if left_out else ()
+    if draws[0] is not None and not _above_0(draws[0]):
+        notes += ("the intact score cannot be told from 0, so shares of it have no interval",)
     measured = _area([levels[n] for n in scored], [points[n] for n in scored], [draws[n] for n in scored])
     return Record(
         **envelope,
@@ -243,11 +245,16 @@ def _point(
         paired = paired_difference(draws, intact_draws)
         point |= {
             "interval": percentiles(draws),
-            "relative_interval": percentiles(draws / intact_draws),
+            "relative_interval": percentiles(draws / intact_draws) if _above_0(intact_draws) else None,
             "difference_interval": (float(paired.low), float(paired.high)),
             "p": float(paired.p),
         }
     return point
+
+
+def _above_0(intact_draws: np.ndarray) -> bool:
+    """Whether shares of the intact score have an interval: near 0 they may be anything."""
+    return percentiles(intact_draws)[0] > 0
 
 
 def _area(
@@ -255,7 +262,7 @@ def _area(
 ) -> dict[str, Any]:
     """Area under the relative scores, and its interval where all levels have resamples."""
     value = float(area_under(levels, np.array([point["relative"] for point in points])))
-    if any(one is None for one in draws):
+    if any(one is None for one in draws) or not _above_0(draws[0]):
         return {"value": value}
     resampled = area_under(levels, np.stack(draws, axis=-1) / draws[0][:, None])
     return {

@@ -1,5 +1,6 @@
 """The bench counts what the attacks promise, and clocks less in the network than in all."""
 
+import pytest
 import torch
 
 from bench.attacks import markdown, measure
@@ -15,6 +16,7 @@ PASSES = {
 }
 
 
+@pytest.mark.slow
 def test_the_bench_counts_passes():
     rows = measure("test_resnet", 32, 2, torch.device("cpu"))
     counted = {row.attack: (row.forward, row.backward) for row in rows if row.of == "ours"}

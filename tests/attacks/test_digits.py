@@ -45,6 +45,7 @@ def test_adversarial_training_shows(robust, standard, digits):
     assert trained > plain + 0.15, (trained, plain)
 
 
+@pytest.mark.slow
 def test_our_apgd_agrees_with_pyautoattack(robust, digits):
     """Mean of three seeds, since one seed moves either of them by a point."""
     pytest.importorskip("pyautoattack")

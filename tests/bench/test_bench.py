@@ -186,6 +186,7 @@ def test_the_process_that_starts_the_others_stays_small():
     assert not {"numpy", "torch", "brainscore_vision", "pandas", "timm"} & set(loaded)
 
 
+@pytest.mark.slow
 def test_the_gpu_command_writes_its_table_where_brainscore_is_missing(tmp_path):
     """In a process where importing it, or what comes with it, raises."""
     missing = ("brainscore_vision", "brainscore_core", "pandas", "xarray", "sklearn")

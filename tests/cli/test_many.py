@@ -110,6 +110,7 @@ def test_the_numbers_are_those_of_single_commands(typed, models, tmp_path):
         assert many["measured"] == record["measured"]
 
 
+@pytest.mark.slow
 def test_a_dry_run_says_what_it_will_take_and_does_nothing(typed, models, tmp_path):
     code, out, _ = typed("--models", models, *COMMON, "--dry-run")
     assert code == 1 and not (tmp_path / "results").exists()

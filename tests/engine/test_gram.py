@@ -29,7 +29,7 @@ def reference(features):
     return centred @ centred.T
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(
     n_stimuli=st.integers(2, 30),
     n_features=st.integers(1, 60),

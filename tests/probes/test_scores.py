@@ -22,6 +22,7 @@ from brainscore_submission.models.opening import open_model
 from brainscore_submission.plugin.areas import AREAS
 from brainscore_submission.plugin.card import Preprocessing
 from brainscore_submission.plugin.files import file_sha256
+from brainscore_submission.probes import scores
 from brainscore_submission.probes.perturbations import WHOLE, Occlusion, Shuffle, random_cells
 from brainscore_submission.probes.scores import OnScreen, curves, hierarchy_by_level, score_levels, window_of
 from brainscore_submission.scoring.placement import Frame
@@ -168,6 +169,7 @@ def test_the_network_sees_the_picture_with_its_cells_black_and_the_border_grey(h
     assert len(wanted) == 100 and wanted <= shown
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:Maximum number of iterations")  # of scikit-learn's PLS
 def test_brainscores_own_code_gives_the_same_score_under_occlusion(here, tmp_path):
     gram, _, _ = here.scored([HALF], "V1")
@@ -285,6 +287,7 @@ def test_its_tuning_to_objects_survives_a_shuffled_background(here, monkeypatch)
     assert whole.measured.settings["curve"][1]["relative"] < 0.25
 
 
+@pytest.mark.slow
 def test_the_hierarchy_at_each_level(here):
     found, _, _ = here.scored([Occlusion(0.0), HALF])
     rhos = hierarchy_by_level(found)
@@ -309,3 +312,12 @@ def test_the_hierarchy_at_each_level(here):
 )
 def test_the_picture_in_the_frame_of_the_network(frame, preprocessing, rows, columns):
     assert window_of(frame, preprocessing) == (slice(*rows), slice(*columns))
+
+
+def test_shares_of_a_score_that_cannot_be_told_from_0_have_no_interval():
+    rng, levels = np.random.default_rng(0), [Occlusion(share=share) for share in (0.0, 0.5)]
+    points = [{"relative": 1.0}, {"relative": 0.6}]
+    for mean, told in ((0.3, True), (0.05, False)):
+        intact = mean + 0.1 * rng.normal(size=500)
+        found = scores._area(levels, points, [intact, 0.6 * intact])
+        assert found["value"] == pytest.approx(0.8) and ("interval" in found) == told
