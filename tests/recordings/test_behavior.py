@@ -177,7 +177,7 @@ def test_how_much_the_random_halves_move_is_said_and_true(choice_folder, names):
     assert "moves the ceiling by ±" in " ".join(finding.message for finding in check(choice_folder).findings)
 
 
-@pytest.mark.parametrize("part", ["all of them", "some"])
+@pytest.mark.parametrize("part", ["all of them", pytest.param("some", marks=pytest.mark.slow)])
 def test_trials_pasted_in_twice_are_remarked_on(part, choice_folder):
     def remarks():
         return [finding.message for finding in check(choice_folder).findings if "pasted in twice" in finding.message]

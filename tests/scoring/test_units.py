@@ -49,7 +49,7 @@ def test_an_interval_over_images_is_wilsons():
         ("Allen2022_fmri_surface_4subj.IT-ridge", "subjects"),
         ("Li2026.V4-rdm", "subjects"),  # raw values in a list
         ("Geirhos2021falsecolour-error_consistency", "subjects"),  # subjects by conditions, the mean negative
-        ("Malania2007.equal2-threshold_elevation", "subjects"),
+        pytest.param("Malania2007.equal2-threshold_elevation", "subjects", marks=pytest.mark.slow),
         ("Cowley2026.V4-pls", "sessions"),
     ],
 )
