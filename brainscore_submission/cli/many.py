@@ -264,10 +264,10 @@ def score_many(
     UserError
         The disk is full.
     """
-    from ..engine.budget import Budget
     from ..engine.decoding import pixels_kept
 
-    kept = pixels_kept(Budget.default(None).memory_bytes // 4) if len(each) > 1 else contextlib.nullcontext()
+    room = min((asked.budget("cpu").memory_bytes for asked in each), default=0) // 4
+    kept = pixels_kept(room) if len(each) > 1 else contextlib.nullcontext()
     with watching(terminal, of_many=True) as watcher, kept:
         for number, asked in enumerate(each, 1):
             words = f"{number} of {len(each)}, {asked.called}"

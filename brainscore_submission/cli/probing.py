@@ -233,7 +233,6 @@ def on_scores(
     attention: str | None = None,
 ) -> None:
     """Open model and suite, say the cost, record and score each level, and show the curves."""
-    from ..engine.budget import Budget
     from ..engine.decoding import pixels_kept
     from ..probes.scores import curves, hierarchy_by_level, score_levels
     from ..scoring.kept import ScoreOptions, readable
@@ -251,7 +250,7 @@ def on_scores(
     if dry_run:
         write_plan(terminal, {name: value for name, value in stated.items() if name != "said"}, as_json)
         return
-    with watching(terminal) as watcher, pixels_kept(Budget.default(None).memory_bytes // 4):
+    with watching(terminal) as watcher, pixels_kept(asked.budget("cpu").memory_bytes // 4):
         options = replace(options, watcher=watcher)
         found = score_levels(model, suite, levels, options, source)
         records = curves(model, suite, levels, found, options)

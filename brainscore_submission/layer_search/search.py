@@ -129,7 +129,8 @@ def search_layers(model: Model, suite: Suite, options: SearchOptions) -> SearchR
     benchmarks, too_large = _readable(bench, accessible, candidates)
     tasks = bench.tasks(benchmarks, candidates, options.exact, options.sketch)
     search = _Search(bench, options, candidates)
-    with pixels_kept(bench.recorder.budget.memory_bytes // 4):  # each pass shows the same images
+    room = min(bench.recorder.budget.memory_bytes, Budget.default(None).memory_bytes)  # of a GPU, the former is its own
+    with pixels_kept(room // 4):  # each pass shows the same images
         search.do(tasks)
         search.confirm([task for task in tasks if task.sketch is not None])
     found = search.found
