@@ -11,6 +11,7 @@ os.environ["TQDM_DISABLE"] = "1"
 os.environ["RESULTCACHING_HOME"] = tempfile.mkdtemp(prefix="test-result-caching-")
 os.environ["BRAINSCORE_HOME"] = tempfile.mkdtemp(prefix="test-brain-score-")
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -129,3 +130,17 @@ def left_over():
         return sorted(path.name for path in weights_path(card).parent.iterdir() if path.suffix != ".lock")
 
     return names
+
+
+@pytest.fixture
+def in_this_process(monkeypatch, capsys):
+    """`in_this_process(command, *words)`: as a program would run; exit code, standard output and error."""
+    from brainscore_submission.cli import run
+
+    def run_here(command, *words, program="brainscore-submission", help_text=None):
+        monkeypatch.setattr(sys, "argv", [program, *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            run(command, help_text)
+        return ended.value.code or 0, *capsys.readouterr()
+
+    return run_here

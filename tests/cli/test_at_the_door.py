@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ FETCHED = "something was fetched"
 
 
 @pytest.fixture
-def typed(demo_cache, tmp_path, monkeypatch, capsys):
+def typed(demo_cache, tmp_path, monkeypatch, in_this_process):
     """`typed(command, *words)` in an empty folder, where nothing can be fetched without being noticed."""
     monkeypatch.setenv("BRAINSCORE_SUBMISSION_CACHE", str(demo_cache))
     monkeypatch.chdir(tmp_path)
@@ -31,13 +32,7 @@ def typed(demo_cache, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(streams, "open_stream", refuse)
     monkeypatch.setattr(fetching, "open_stream", refuse)
 
-    def run_here(command, *words):
-        monkeypatch.setattr(sys, "argv", ["command", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            run(command, EVALUATE_HELP)
-        return ended.value.code, *capsys.readouterr()
-
-    return run_here
+    return partial(in_this_process, help_text=EVALUATE_HELP)
 
 
 TO_BE_FETCHED = ("--model", "timm:resnet18", "--suite", "demo", "--areas", "V4")

@@ -2,14 +2,14 @@
 
 import csv
 import json
-import sys
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from brainscore_submission.cli import app, run
+from brainscore_submission.cli import app
 from brainscore_submission.models.opening import open_model
 from brainscore_submission.robustness.summary import read_summary
 
@@ -44,18 +44,12 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def typed(folder, monkeypatch, capsys):
+def typed(folder, monkeypatch, in_this_process):
     """Run `brainscore-submission attack …` in this process: exit code, standard output, standard error."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("COLUMNS", "100")
 
-    def run_here(*arguments):
-        monkeypatch.setattr(sys, "argv", ["brainscore-submission", "attack", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            run(app)
-        return ended.value.code or 0, *capsys.readouterr()
-
-    return run_here
+    return partial(in_this_process, app, "attack")
 
 
 def test_robust_accuracy_as_a_table_and_as_json(typed, folder):

@@ -6,12 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from brainscore_submission.cli import EVALUATE_HELP, run
+from brainscore_submission.cli import EVALUATE_HELP
 from brainscore_submission.cli import evaluate as evaluate_command
 from brainscore_submission.scoring.suites import NoAccess
 
@@ -38,18 +39,12 @@ def evaluate(demo_cache, tmp_path_factory):
 
 
 @pytest.fixture
-def evaluate_here(demo_cache, tmp_path, monkeypatch, capsys):
+def evaluate_here(demo_cache, tmp_path, monkeypatch, in_this_process):
     """The same in this process, which has imported everything already; exit code and what was written."""
     monkeypatch.setenv("BRAINSCORE_SUBMISSION_CACHE", str(demo_cache))
     monkeypatch.chdir(tmp_path)
 
-    def run_here(*arguments):
-        monkeypatch.setattr(sys, "argv", ["evaluate.py", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            run(evaluate_command, EVALUATE_HELP)
-        return ended.value.code, *capsys.readouterr()
-
-    return run_here
+    return partial(in_this_process, evaluate_command, program="evaluate.py", help_text=EVALUATE_HELP)
 
 
 def environment(cache):

@@ -7,13 +7,14 @@ import re
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from brainscore_submission.asked import Asked
-from brainscore_submission.cli import EVALUATE_HELP, run
+from brainscore_submission.cli import EVALUATE_HELP
 from brainscore_submission.cli import evaluate as evaluate_command
 from brainscore_submission.cli.model_lists import asked_of_each
 from brainscore_submission.models.opening import describe
@@ -41,19 +42,13 @@ weights = "gone.pth"
 
 
 @pytest.fixture
-def typed(demo_cache, tmp_path, monkeypatch, capsys):
+def typed(demo_cache, tmp_path, monkeypatch, in_this_process):
     """`typed(*words)`: evaluate.py in this process, in an empty folder; exit code, standard output and error."""
     monkeypatch.setenv("BRAINSCORE_SUBMISSION_CACHE", str(demo_cache))
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(tmp_path)
 
-    def run_here(*words):
-        monkeypatch.setattr(sys, "argv", ["evaluate.py", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            run(evaluate_command, EVALUATE_HELP)
-        return ended.value.code, *capsys.readouterr()
-
-    return run_here
+    return partial(in_this_process, evaluate_command, program="evaluate.py", help_text=EVALUATE_HELP)
 
 
 @pytest.fixture

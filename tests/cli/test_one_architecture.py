@@ -1,14 +1,13 @@
 """A network fine-tuned, as it was, and untrained: scored by one command, and told apart by one."""
 
 import json
-import sys
 
 import pytest
 import torch
 from torch.nn import functional as F
 
 from analysis.differences import main as differences
-from brainscore_submission.cli import EVALUATE_HELP, run
+from brainscore_submission.cli import EVALUATE_HELP
 from brainscore_submission.cli import evaluate as evaluate_command
 from brainscore_submission.models.opening import describe
 from brainscore_submission.plugin.checkpoint import build_network
@@ -31,17 +30,15 @@ weights = "untrained:3"
 
 
 @pytest.fixture
-def typed(demo_cache, tmp_path, monkeypatch, capsys):
+def typed(demo_cache, tmp_path, monkeypatch, in_this_process):
     monkeypatch.setenv("BRAINSCORE_SUBMISSION_CACHE", str(demo_cache))
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.chdir(tmp_path)
 
     def run_here(command, help_text, *words):
-        monkeypatch.setattr(sys, "argv", ["evaluate.py", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            run(command, help_text)
-        assert not ended.value.code
-        return capsys.readouterr().out
+        code, out, _ = in_this_process(command, *words, program="evaluate.py", help_text=help_text)
+        assert code == 0
+        return out
 
     return run_here
 

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from PIL import Image
 
 from analysis import probes
 from analysis.standings import read_standings
-from brainscore_submission.cli import app, run
+from brainscore_submission.cli import app
 from brainscore_submission.probes.corruptions import ALEXNET, SEVERITIES
 
 MODEL = ["--model", "timm:test_resnet", "--weights", "untrained"]
@@ -18,7 +18,7 @@ TRUTH = ["--model", "demo:ground_truth", "--suite", "demo", "--areas", "V1"]
 
 
 @pytest.fixture
-def typed(tmp_path, monkeypatch, capsys, demo_cache):
+def typed(tmp_path, monkeypatch, in_this_process, demo_cache):
     """Run `brainscore-submission probe …` in this process: exit code, standard output, standard error."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
@@ -26,13 +26,7 @@ def typed(tmp_path, monkeypatch, capsys, demo_cache):
     pixels = np.random.default_rng(0).integers(0, 256, (5, 160, 160, 3), dtype=np.uint8)
     np.savez(tmp_path / "val.npz", image=pixels, label=np.arange(5))
 
-    def run_here(*arguments):
-        monkeypatch.setattr(sys, "argv", ["brainscore-submission", "probe", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            run(app)
-        return ended.value.code or 0, *capsys.readouterr()
-
-    return run_here
+    return partial(in_this_process, app, "probe")
 
 
 def test_occlusion_of_labelled_images_as_a_table_and_as_json(typed):

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from brainscore_submission.asked import Asked
-from brainscore_submission.cli import EVALUATE_HELP, remembered, run
+from brainscore_submission.cli import EVALUATE_HELP, remembered
 from brainscore_submission.cli import evaluate as evaluate_command
 from brainscore_submission.cli.many import answered, score_one
 from brainscore_submission.models.opening import describe
@@ -60,16 +61,10 @@ def here(drawn, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def typed(here, monkeypatch, capsys):
+def typed(here, in_this_process):
     """`typed(*words)`: evaluate.py in this process; exit code, standard output and error."""
 
-    def run_here(*words):
-        monkeypatch.setattr(sys, "argv", ["evaluate.py", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            run(evaluate_command, EVALUATE_HELP)
-        return ended.value.code, *capsys.readouterr()
-
-    return run_here
+    return partial(in_this_process, evaluate_command, program="evaluate.py", help_text=EVALUATE_HELP)
 
 
 def in_a_process(entry, *words):

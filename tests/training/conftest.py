@@ -1,6 +1,6 @@
 """Digits as image files, a small network as a card, recipes with values changed, the command in this process."""
 
-import sys
+from functools import partial
 
 import pytest
 from PIL import Image
@@ -93,16 +93,9 @@ def recipe(tmp_path):
 
 
 @pytest.fixture
-def typed(monkeypatch, capsys):
+def typed(monkeypatch, in_this_process):
     """Run the command in this process: exit code, standard output, standard error."""
-    from brainscore_submission.cli import app, run
+    from brainscore_submission.cli import app
 
     monkeypatch.setenv("COLUMNS", "120")
-
-    def run_here(*arguments):
-        monkeypatch.setattr(sys, "argv", ["brainscore-submission", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            run(app)
-        return ended.value.code or 0, *capsys.readouterr()
-
-    return run_here
+    return partial(in_this_process, app)
