@@ -19,6 +19,7 @@ from .devices import has_float64
 
 BLOCK_BYTES = 32 * 2**20  # working memory of one thread for a centred block of columns
 BLOCK_COLUMNS = 4096  # a float32 product sums no more columns than this before it is added up in float64
+STRIPS = 4  # of the triangle on a device: 5/8 of the products, each still large enough to fill a GPU
 PARALLEL_BYTES = 2**29  # working memory of all threads together
 
 
@@ -74,7 +75,8 @@ class GramAccumulator:
         self.n_stimuli = n_stimuli
         self.n_features = 0
         self.dtype = np.dtype(dtype)
-        self._sum = None  # (n_stimuli, n_stimuli), float64
+        self._sum = None  # (n_stimuli, n_stimuli), float64; on a device, its lower triangle
+        self._finite = None  # of each stimulus so far, on a device
 
     def add(self, columns) -> None:
         """Add some features of all stimuli.
@@ -86,12 +88,12 @@ class GramAccumulator:
         if columns.ndim != 2 or len(columns) != self.n_stimuli:
             raise UserError(f"expected columns of shape ({self.n_stimuli}, n), got {tuple(columns.shape)}")
         if isinstance(columns, torch.Tensor) and not columns.is_cpu and has_float64(columns.device):
-            product = self._product_gpu(columns)
+            self._add_on_device(columns)
         else:
             columns = _as_numpy(columns)
             shape = self.n_stimuli, self.n_stimuli
             product = _sum_blocks(lambda block: self._product(columns[:, block]), columns.shape[1], shape)
-        self._sum = product if self._sum is None else self._sum + product
+            self._sum = product if self._sum is None else self._sum + product
         self.n_features += columns.shape[1]
 
     def result(self) -> np.ndarray:
@@ -103,7 +105,12 @@ class GramAccumulator:
         """
         if self._sum is None:
             return np.zeros((self.n_stimuli, self.n_stimuli))
-        return centre(self._sum.cpu().numpy() if isinstance(self._sum, torch.Tensor) else self._sum)
+        if not isinstance(self._sum, torch.Tensor):
+            return centre(self._sum)
+        if not self._finite.all():
+            raise NonFiniteActivations(self._finite.int().argmin())
+        triangle = self._sum.tril()
+        return centre(triangle + triangle.tril(-1).mT).cpu().numpy()
 
     def _product(self, block) -> np.ndarray:
         mean = block.mean(axis=0, dtype=np.float64)
@@ -112,15 +119,18 @@ class GramAccumulator:
         centred = np.subtract(block, mean.astype(self.dtype), dtype=self.dtype, order="C")  # (n_stimuli, width)
         return centred @ centred.T  # numpy knows that this is symmetric, and computes one half
 
-    def _product_gpu(self, columns) -> torch.Tensor:
-        total = 0.0
-        dtype = getattr(torch, self.dtype.name)
-        for block in columns.split(BLOCK_COLUMNS, dim=1):
-            mean = block.mean(dim=0, dtype=torch.float64)
-            _refuse_nonfinite(mean, block)
-            centred = block.to(dtype) - mean.to(dtype)
-            total += (centred @ centred.mT).double()
-        return total
+    def _add_on_device(self, columns) -> None:
+        """Add to one triangle, a strip of rows at a time; nothing is asked for, so that the queue never runs dry."""
+        if self._sum is None:
+            self._sum = columns.new_zeros((self.n_stimuli, self.n_stimuli), dtype=torch.float64)
+            self._finite = columns.new_ones(self.n_stimuli, dtype=torch.bool)
+        dtype, strip = getattr(torch, self.dtype.name), -(-self.n_stimuli // STRIPS)
+        for block in columns.split(BLOCK_COLUMNS * (2 if dtype is torch.float64 else 1), dim=1):
+            self._finite &= torch.isfinite(block).all(dim=1)
+            centred = block.to(dtype) - block.mean(dim=0, dtype=torch.float64).to(dtype)
+            for first in range(0, self.n_stimuli, strip):
+                rows = slice(first, first + strip)
+                self._sum[rows, : first + strip] += centred[rows] @ centred[: first + strip].mT
 
 
 def gram(features, dtype: str = "float64") -> np.ndarray:
@@ -147,21 +157,22 @@ def centre(matrix) -> np.ndarray:
 
     Parameters
     ----------
-    matrix : ndarray of shape (n_stimuli, n_stimuli)
+    matrix : ndarray or Tensor of shape (n_stimuli, n_stimuli)
 
     Returns
     -------
-    ndarray of shape (n_stimuli, n_stimuli), float64, exactly symmetric
+    the same kind of shape (n_stimuli, n_stimuli), float64, exactly symmetric
 
     Raises
     ------
     NonFiniteActivations
         NaN and infinity in the features show on the diagonal of their Gram matrix.
     """
-    finite = np.isfinite(np.diagonal(matrix))
+    library = torch if isinstance(matrix, torch.Tensor) else np
+    finite = library.isfinite(library.diagonal(matrix))
     if not finite.all():
-        raise NonFiniteActivations(np.argmin(finite))
-    mean = matrix.mean(axis=0, dtype=np.float64)
+        raise NonFiniteActivations((~finite).nonzero()[0][0])
+    mean = matrix.mean(axis=0, dtype=library.float64)
     # Symmetric to the last bit, because a + b = b + a.
     return matrix - (mean[:, None] + mean[None, :]) + mean.mean()
 
@@ -238,6 +249,5 @@ def _as_numpy(features) -> np.ndarray:
 
 def _refuse_nonfinite(column_means, block) -> None:
     # One NaN or infinity makes its column's mean so: a test of n_chunk numbers stands for all of them.
-    library = torch if isinstance(block, torch.Tensor) else np
-    if not bool(library.isfinite(column_means).all()):
-        raise NonFiniteActivations(int((~library.isfinite(block)).any(1).nonzero()[0][0]))
+    if not np.isfinite(column_means).all():
+        raise NonFiniteActivations((~np.isfinite(block)).any(1).nonzero()[0][0])

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ..plugin.errors import UserError
 from ..plugin.hooks import Firing, checked_output, exact_arithmetic, module_of
-from .devices import exact_device
+from .devices import OnItsWay, exact_device, row_numbers
 from .gram import GramAccumulator, NonFiniteActivations
 from .images import CONSTANT
 from .stores import COLUMN_BLOCK_BYTES, DiskStore, MemoryStore
@@ -232,7 +232,7 @@ class Sweep:
         self._device = device
         self._around = around
         self._running: Minibatch | None = None
-        self._finite: list[tuple[Tensor, str, list[str]]] = []  # of the batch before, and of this one
+        self._finite: list[tuple[OnItsWay, str, list[str]]] = []  # of the batch before, and of this one
         for sink, store in stores.items():
             rows, kept = self._constant(sink)
             if store is not None and rows:
@@ -310,11 +310,12 @@ class Sweep:
 
     def _advance(self, minibatches: Sequence[Minibatch], sink: Sink | None) -> None:
         for minibatch in minibatches:
-            self._running = minibatch
+            self._running, before = minibatch, len(self._finite)
             arrived = minibatch.advance()
-            self._require_finite(len(self._finite))
+            self._require_finite(before)
             if arrived is not sink:
                 raise _out_of_turn((arrived or sink).layer)
+        self._require_finite(len(self._finite))
 
     def _receive(self, layer: str, output: object) -> None:
         minibatch = self._running
@@ -337,12 +338,12 @@ class Sweep:
         if not hashes:
             return
         if len(hashes) < len(features):
-            features = features[[minibatch.batch.hashes.index(sha) for sha in hashes]]
+            features = features[row_numbers([minibatch.batch.hashes.index(sha) for sha in hashes], features.device)]
         kept = (features if sink.projection is None else sink.projection(features))[:, sink.start : sink.stop]
         if store is None:
             minibatch.park(sink, kept)
             return
-        self._finite.append((torch.isfinite(kept).all(dim=1), sink.layer, hashes))
+        self._finite.append((OnItsWay(torch.isfinite(kept).all(dim=1)), sink.layer, hashes))
         store.write([row_of[sha] for sha in hashes], kept)
 
     def _constant(self, sink: Sink) -> tuple[list[int], Tensor]:
@@ -355,8 +356,9 @@ class Sweep:
 
     def _require_finite(self, first: int) -> None:
         """Look at the first entries of what was written, and forget them."""
-        for finite, layer, hashes in self._finite[:first]:
-            if not bool(finite.all()):
+        for sent, layer, hashes in self._finite[:first]:
+            finite = sent.arrived()
+            if not finite.all():
                 for store in filter(None, self._stores.values()):
                     store.discard()  # a row that is not finite must not be taken for done by the next run
                 raise self._not_finite(layer, hashes[int(torch.nonzero(~finite)[0])])
@@ -381,21 +383,22 @@ class Sweep:
 
     def _gram_of_parked(self, sink: Sink, minibatches: Sequence[Minibatch]) -> np.ndarray:
         first, row_of = minibatches[0].features, self._row_of[sink.hashes]
-        rows = [[row_of[sha] for sha in minibatch.batch.hashes] for minibatch in minibatches]
+        rows = [row_numbers([row_of[sha] for sha in minibatch.batch.hashes], first.device) for minibatch in minibatches]
         constant_rows, constant = self._constant(sink)
+        constant_rows = row_numbers(constant_rows, first.device)
         accumulator = GramAccumulator(len(sink.hashes))
         width = block_width(len(sink.hashes), first.shape[1])
-        for start in range(0, first.shape[1], width):
-            stop = min(start + width, first.shape[1])
-            block = torch.empty(len(sink.hashes), stop - start, dtype=torch.float32, device=first.device)
-            for minibatch, places in zip(minibatches, rows, strict=True):
-                block[places] = minibatch.features[:, start:stop]
-            block[constant_rows] = constant[:, start:stop].to(block)
-            try:
+        try:
+            for start in range(0, first.shape[1], width):
+                stop = min(start + width, first.shape[1])
+                block = torch.empty(len(sink.hashes), stop - start, dtype=torch.float32, device=first.device)
+                for minibatch, places in zip(minibatches, rows, strict=True):
+                    block[places] = minibatch.features[:, start:stop]
+                block[constant_rows] = constant[:, start:stop].to(block)
                 accumulator.add(block)
-            except NonFiniteActivations as error:
-                raise self._not_finite(sink.layer, sink.hashes[error.stimulus]) from error
-        return accumulator.result()
+            return accumulator.result()
+        except NonFiniteActivations as error:
+            raise self._not_finite(sink.layer, sink.hashes[error.stimulus]) from error
 
 
 def gram_of_store(store: Store, device: str) -> np.ndarray:

@@ -80,30 +80,30 @@ def cross_validate(
     leaves too few digits for the rest. Whether it does is measured: the first split is fitted again to a matrix whose
     last digits were changed, and a note says how far r moves where 1e-6 cannot be promised.
     """
-    gram, targets = _check_inputs(gram, targets)
-    splits = [_check_split(split, len(gram), n_components) for split in splits]
+    kernel, targets = _check_inputs(gram, targets, device)
+    splits = [_check_split(split, len(kernel), n_components) for split in splits]
     settings = Settings(n_components, tol, max_iter, converged)
-    kernel = torch.from_numpy(gram).to(exact_device(device))
     rotated, basis = _rotate_to_rank(targets)
     group_size = max(1, FOLD_BYTES // (3 * rotated.nbytes))
+    means = np.array([targets[train].mean(axis=0) for train, _ in splits])
+    varies = np.array([_varies(targets[train]) for train, _ in splits])
     predictions, n_iterations, notes = [], [], {}
     for first in range(0, len(splits), group_size):
-        group = splits[first : first + group_size]
-        trains = [train for train, _ in group]
-        varies = np.array([_varies(targets[train]) for train in trains])
-        folds = Folds(kernel, rotated, basis, trains, varies, settings)
+        group = list(range(first, min(first + group_size, len(splits))))
+        # The first split again, beside the others: on a GPU it takes no longer than without.
+        fitted, noise = (group, None) if first else ([*group, 0], _last_digits(kernel))
+        folds = Folds(kernel, rotated, basis, [splits[fold][0] for fold in fitted], varies[fitted], settings, noise)
         folds.fit()
-        for index, (train, test) in enumerate(group):
-            predictions.append(folds.predict(index, test) + targets[train].mean(axis=0))
-        n_iterations.append(folds.n_iterations)
+        predictions += [folds.predict(index, splits[fold][1]) + means[fold] for index, fold in enumerate(group)]
+        n_iterations.append(folds.n_iterations[: len(group)])
         for index, note in folds.notes():
-            notes.setdefault(note, []).append(first + index)
+            if index < len(group):
+                notes.setdefault(note, []).append(group[index])
+        if noise is not None:
+            shaken = folds.predict(len(group), splits[0][1]) + means[0]
     r = np.stack([pearson(p, targets[test]) for p, (_, test) in zip(predictions, splits, strict=True)])
-    notes = _say(notes, len(splits)) + _limits(targets, trains=[train for train, _ in splits])
-    train, test = splits[0]
-    shaken = Folds(_shaken(kernel), rotated, basis, [train], _varies(targets[train])[None], settings)
-    shaken.fit()
-    moved = np.abs(pearson(shaken.predict(0, test) + targets[train].mean(axis=0), targets[test]) - r[0])
+    notes = _say(notes, len(splits)) + _limits(targets, varies.all(axis=0))
+    moved = np.abs(pearson(shaken, targets[splits[0][1]]) - r[0])
     error = SHAKEN_MARGIN * np.nanmax(moved, initial=0)
     if error > PROMISED:
         notes.append(
@@ -132,13 +132,10 @@ def fit(gram, targets, *, n_components: int = 25, tol: float = 1e-6, max_iter: i
     UserError
         See `cross_validate`.
     """
-    gram, targets = _check_inputs(gram, targets)
-    every = np.arange(len(targets))
+    kernel, targets = _check_inputs(gram, targets, device)
     rotated, basis = _rotate_to_rank(targets)
     settings = Settings(n_components, tol, max_iter)
-    folds = Folds(
-        torch.from_numpy(gram).to(exact_device(device)), rotated, basis, [every], _varies(targets)[None], settings
-    )
+    folds = Folds(kernel, rotated, basis, [np.arange(len(targets))], _varies(targets)[None], settings)
     folds.fit()
     return folds.dual(0)
 
@@ -197,9 +194,8 @@ def aggregate(r) -> tuple[float, float]:
     return float(medians.mean()), float(medians.std() / np.sqrt(len(r)))
 
 
-def _limits(targets: np.ndarray, trains: list[np.ndarray]) -> list[str]:
+def _limits(targets: np.ndarray, varies: np.ndarray) -> list[str]:
     """What scikit-learn would do with targets that are nearly constant."""
-    varies = np.all([_varies(targets[train]) for train in trains], axis=0)
     faint = varies & (np.abs(targets - targets.mean(axis=0)).max(axis=0) < FAINT)
     if not faint.any():
         return []
@@ -209,15 +205,15 @@ def _limits(targets: np.ndarray, trains: list[np.ndarray]) -> list[str]:
     ]
 
 
-def _shaken(kernel: torch.Tensor) -> torch.Tensor:
-    """The matrix with other last digits: each x·y moved by up to a rounding error of ‖x‖ ‖y‖."""
+def _last_digits(kernel: torch.Tensor) -> torch.Tensor:
+    """What the matrix may be off by: each x·y by up to twice a rounding error of ‖x‖ ‖y‖, at random."""
     length = kernel.diagonal().clamp(min=0).sqrt()
-    noise = np.random.default_rng(0).uniform(-1, 1, kernel.shape)
-    noise = torch.from_numpy(noise + noise.T).to(kernel)
-    return kernel + np.finfo(np.float64).eps * noise * length[:, None] * length
+    noise = torch.empty_like(kernel).uniform_(-1, 1, generator=torch.Generator(kernel.device).manual_seed(0))
+    return np.finfo(np.float64).eps * (noise + noise.mT) * length[:, None] * length
 
 
-def _check_inputs(gram, targets) -> tuple[np.ndarray, np.ndarray]:
+def _check_inputs(gram, targets, device: str) -> tuple[torch.Tensor, np.ndarray]:
+    """The Gram matrix where it is computed with, and the targets; both finite, of shapes that fit."""
     gram = np.ascontiguousarray(gram, dtype=np.float64)
     targets = np.ascontiguousarray(targets, dtype=np.float64)
     if targets.ndim != 2 or gram.shape != (len(targets), len(targets)):
@@ -225,7 +221,8 @@ def _check_inputs(gram, targets) -> tuple[np.ndarray, np.ndarray]:
             f"a Gram matrix of shape {gram.shape} and targets of shape {targets.shape} do not fit: "
             "they must be (n_stimuli, n_stimuli) and (n_stimuli, n_neuroids)"
         )
-    if not np.isfinite(gram).all():
+    kernel = torch.from_numpy(gram).to(exact_device(device))
+    if not torch.isfinite(kernel).all():
         stimulus = np.argmin(np.isfinite(gram).all(axis=1))
         raise UserError(f"the Gram matrix holds NaN or infinity, first in the row of stimulus {stimulus}")
     if not np.isfinite(targets).all():
@@ -233,7 +230,7 @@ def _check_inputs(gram, targets) -> tuple[np.ndarray, np.ndarray]:
         raise UserError(
             f"the targets hold NaN or infinity, first for stimulus {stimulus}, neuroid {neuroid}: drop such neuroids"
         )
-    return gram, targets
+    return kernel, targets
 
 
 def _check_split(split, n_stimuli: int, n_components: int) -> tuple[np.ndarray, np.ndarray]:

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from ..plugin.errors import UserError
+from .devices import row_numbers
 
 EPS = float(np.finfo(np.float64).eps)
 CONSTANT = 10 * EPS  # scikit-learn's: a target whose residuals stay below is constant
@@ -53,24 +54,26 @@ class Folds:
     varies : ndarray of shape (n_folds, n_given), bool
         Which given targets are not constant over the training stimuli.
     settings : Settings
+    noise : Tensor of shape (n_stimuli, n_stimuli), optional
+        What the last fold's matrix has on top.
     """
 
-    def __init__(self, kernel, targets, basis, trains, varies, settings: Settings):
-        n_folds, (n_stimuli, n_targets), n_components = len(trains), targets.shape, settings.n_components
-        self.kernel, self.settings = kernel, settings
+    def __init__(self, kernel, targets, basis, trains, varies, settings: Settings, noise=None):
+        n_folds, n_targets, n_components = len(trains), targets.shape[1], settings.n_components
+        self.kernel, self.settings, self._noise = kernel, settings, noise
         self.basis = torch.from_numpy(basis).to(kernel.device)
         self.varies = torch.from_numpy(varies).to(kernel.device)
         self.one_target = len(basis) == 1  # scikit-learn does not iterate then
-        train, centred = np.zeros((n_folds, n_stimuli)), np.zeros((n_folds, n_targets, n_stimuli))
+        train = np.zeros((n_folds, len(targets)))
         for fold, indices in enumerate(trains):
             train[fold, indices] = 1
-            residual = targets[indices] - targets[indices].mean(axis=0)
-            # Once more: the mean of a large offset rounds, and what is left over is no constant to a Gram matrix.
-            centred[fold][:, indices] = (residual - residual.mean(axis=0)).T
         self.train = torch.from_numpy(train).to(kernel.device)  # 1 for a training stimulus
-        self.targets = torch.from_numpy(centred).to(kernel.device)
+        self.targets = torch.from_numpy(targets).to(kernel.device).mT.repeat(n_folds, 1, 1)
+        for _ in range(2):  # the mean of a large offset rounds, and what is left over is no constant to a Gram matrix
+            self.targets -= self._training_means(self.targets)
+            self.targets *= self.train[:, None]
         self.kernel_targets = self._times_kernel(self.targets)  # (n_folds, n_targets, n_stimuli)
-        self.scores = kernel.new_zeros(n_folds, n_components, n_stimuli)  # orthonormal over the training stimuli
+        self.scores = kernel.new_zeros(n_folds, n_components, len(targets))  # orthonormal over the training stimuli
         self.kernel_scores = torch.zeros_like(self.scores)
         self.loadings = kernel.new_zeros(n_folds, n_components, n_targets)
         self.directions = torch.zeros_like(self.loadings)  # a of each component
@@ -112,7 +115,7 @@ class Folds:
         -------
         ndarray of shape (n_stimuli, n_given)
         """
-        scores = self.scores[fold][:, torch.from_numpy(stimuli).to(self.kernel.device)]
+        scores = self.scores[fold][:, row_numbers(stimuli, self.kernel.device)]
         with _single_thread():
             prediction = scores.mT @ self.loadings[fold] @ self.basis.mT
         return (prediction * self.varies[fold]).cpu().numpy()
@@ -190,8 +193,13 @@ class Folds:
         matrix comes to centring the product.
         """
         product = vectors @ self.kernel  # (n_folds, n_vectors, n_stimuli)
-        product -= (product @ self.train[:, :, None]) / self.train.sum(dim=1)[:, None, None]
-        return product
+        if self._noise is not None:
+            product[-1] += vectors[-1] @ self._noise
+        return product.sub_(self._training_means(product))
+
+    def _training_means(self, vectors) -> torch.Tensor:
+        """(n_folds, n_vectors, n_stimuli) -> (n_folds, n_vectors, 1)"""
+        return (vectors @ self.train[:, :, None]) / self.train.sum(dim=1)[:, None, None]
 
     def _start_vectors(self, covariance, k: int) -> torch.Tensor:
         """scikit-learn starts from the first target that is not constant: (n_folds, n_targets), zero if none is left.

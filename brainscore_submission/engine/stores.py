@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from ..plugin.errors import UserError
+from .devices import row_numbers
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +48,8 @@ class MemoryStore:
 
     def write(self, rows: list[int], features: Tensor) -> None:
         """Put features of shape (len(rows), n_features) at the given rows."""
-        self._rows[rows] = features.to(self._rows.device, torch.float32)
+        device = self._rows.device
+        self._rows[row_numbers(rows, device)] = features.to(device, torch.float32)
         self.done[rows] = True
 
     def flush(self) -> None:

@@ -104,9 +104,12 @@ def normalise(pixels: Tensor, preprocessing: Preprocessing) -> Tensor:
     -------
     Tensor of the same shape, dtype and device
     """
-    mean = torch.tensor(preprocessing.mean, dtype=pixels.dtype, device=pixels.device)
-    std = torch.tensor(preprocessing.std, dtype=pixels.dtype, device=pixels.device)
-    return (pixels - mean[:, None, None]) / std[:, None, None]  # (3, 1, 1) against (..., 3, h, w)
+    # Filled on the device: numbers that come from the host would make it wait for all that a GPU has yet to do.
+    mean, std = (
+        torch.cat([pixels.new_full((1, 1, 1), value) for value in values])  # (3, 1, 1) against (..., 3, h, w)
+        for values in (preprocessing.mean, preprocessing.std)
+    )
+    return (pixels - mean) / std
 
 
 def open_rgb(path: str | Path) -> Image.Image:

@@ -171,6 +171,35 @@ def test_the_engine_runs_where_brainscore_is_not_installed():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.fixture
+def on_a_device(monkeypatch):
+    """Tensors of the CPU take the way of those of a GPU."""
+    monkeypatch.setattr(torch.Tensor, "is_cpu", property(lambda self: False))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("n_stimuli", [2, 3, 9, 30])
+def test_strips_of_a_triangle_give_numpys_gram_matrix(on_a_device, monkeypatch, n_stimuli, dtype):
+    monkeypatch.setattr(gram_module, "BLOCK_COLUMNS", 11)
+    features = features_with_a_large_mean(n_stimuli, 60)
+    accumulator = GramAccumulator(n_stimuli, dtype)
+    for columns in torch.from_numpy(features).split(25, dim=1):
+        accumulator.add(columns)
+    matrix = accumulator.result()
+    np.testing.assert_allclose(matrix, reference(features), atol=1e-11 if dtype == "float64" else 1e-3)
+    np.testing.assert_array_equal(matrix, matrix.T)
+
+
+def test_nonfinite_activations_on_a_device_are_found_when_the_matrix_is_wanted(on_a_device):
+    features = torch.from_numpy(features_with_a_large_mean(300, 50))
+    overflowing = features * 1e30
+    features[[7, 4], [20, 30]] = torch.inf
+    with pytest.raises(NonFiniteActivations, match="stimulus 4 "):
+        gram(features)
+    with pytest.raises(NonFiniteActivations):
+        gram(overflowing, "float32")
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_gpu_and_cpu_give_the_same_matrix():
