@@ -382,6 +382,12 @@ def test_one_fold_of_900_stimuli_and_100_000_features_agrees_with_scikit_learn()
     assert_agrees_with_scikit_learn(features, targets, splits_of(900, 1))
 
 
+@pytest.mark.parametrize("n_targets", [1, 20, 300])
+def test_all_folds_in_one_launch_agree_with_scikit_learn(n_targets, monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "is_cuda", property(lambda self: True))  # tensors of the CPU go a GPU's way
+    assert_agrees_with_scikit_learn(*data(200, 2000, n_targets), splits_of(200, 5))
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("options", [{}, {"converged": True}])
