@@ -123,3 +123,18 @@ def test_a_gram_matrix_on_the_device_asks_for_nothing_until_it_is_whole(waits):
     for _ in range(3):
         accumulator.add(torch.empty(N_IMAGES, 20_000, device="cuda"))
     assert waits.noted == []
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_torch_itself_sees_nobody_wait_for_a_real_gpu():
+    store, accumulator = MemoryStore(N_IMAGES, 144, "cuda"), GramAccumulator(N_IMAGES)
+    sweep = sweep_of({Sink("0", HASHES, "gram", 0, 144): store}, network())
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        sweep.fill(batches_of(HASHES, ["0"], 4), pixels)
+        for columns in store.columns():
+            accumulator.add(columns)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert accumulator.result().shape == (N_IMAGES, N_IMAGES)
