@@ -46,7 +46,7 @@ def origin_note(model: Model, name: str) -> str | None:
 
 
 def _find(model: Model, name: str) -> Path:
-    path = Path(name) if name.endswith(".json") else layer_map_path(model.card, name)
+    path = layer_map_path(model.card, name)
     if path is None:
         known = layer_map_names(model.card)
         raise UserError(f"model '{model.card.name}' has no layer map '{name}'.{suggest(name, known)}")

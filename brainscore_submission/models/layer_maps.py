@@ -6,6 +6,7 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..plugin.areas import AREAS, AREAS_AND_BEHAVIOR, BEHAVIOR
 from ..plugin.card import Card
@@ -57,13 +58,13 @@ def committed_layers(
     search = f"brainscore-submission search --model {shlex.quote(typed)} {held_against}".rstrip()
     if set(AREAS) <= set(needed):
         search += " --write"  # a written map is of all four
-    if not simulated and "SIMULATED" in name and set(needed) & set(AREAS) - set(given):
+    by_name = not layer_map.endswith(".json")  # whoever names its file knows what it is
+    if by_name and not simulated and "SIMULATED" in name and set(needed) & set(AREAS) - set(given):
         path = layer_map_path(card, layer_map)
-        if path is not None:  # by name, and not by its file
-            raise UserError(
-                f"the layers of '{typed}' in {path} were {name}: they say nothing about brains.\n"
-                f"Use them all the same: --layer-map {path}; or search on your data: {search}"
-            )
+        raise UserError(
+            f"the layers of '{typed}' in {path} were {name}: they say nothing about brains.\n"
+            f"Use them all the same: --layer-map {path}; or search on your data: {search}"
+        )
     read_out = {BEHAVIOR: card.behavior_layer} if card.behavior_layer else {}
     layers = read_out | mapped | given
     lacking = [area for area in needed if area in AREAS_AND_BEHAVIOR and area not in layers]
@@ -84,7 +85,7 @@ def _mapped(card: Card, typed: str, layer_map: str, own: Mapping[str, str] | Non
     """Area -> layer of a map and what to call it; nothing for a model without the default map."""
     if own and layer_map == DEFAULT_LAYER_MAP:
         return dict(own), "the model's own"
-    path = Path(layer_map) if layer_map.endswith(".json") else layer_map_path(card, layer_map)
+    path = layer_map_path(card, layer_map)
     if path is not None:
         return read_layer_map(path), search_of(path) or layer_map
     if layer_map == DEFAULT_LAYER_MAP:
@@ -99,10 +100,12 @@ def layers_beside(card: Path) -> dict[str, str]:
 
 
 def layer_map_path(card: Card, name: str) -> Path | None:
-    """Where a named layer map of a card lies, or None.
+    """Where a layer map lies: a JSON file itself, or by its name among the maps of a card, or None.
 
     ``layer_maps/`` of the current folder comes before the maps that ship: that is where a layer search writes.
     """
+    if name.endswith(".json"):
+        return Path(name)
     file = f"{card.identifier}.json" if name == DEFAULT_LAYER_MAP else f"{card.identifier}.{name}.json"
     return next((folder / file for folder in _folders() if (folder / file).is_file()), None)
 
@@ -134,6 +137,27 @@ def search_of(path: Path) -> str | None:
         return f"searched ({origin} cannot be read)"
     name += f" ({', '.join(marks)})" if marks else ""
     return name if chosen == read_layer_map(path) else f"{name}, then changed by hand"
+
+
+def searched_with_others(path: Path, weights: Mapping[str, Any]) -> str:
+    """What to add to the name of a searched map for a model with other weights than it was searched with, if it has.
+
+    Parameters
+    ----------
+    path : of the map
+    weights : origin of the model's weights
+
+    Returns
+    -------
+    str, for example " with other weights (resnet-3f1c9a07)"; empty for the same weights, and where nothing is known
+    """
+    try:
+        facts = json.loads(origin_path(path).read_text(encoding="utf-8"))
+        theirs, whose = facts["weights"], facts["model"]
+        same = all(theirs.get(key) == weights.get(key) for key in ("sha256", "seed", "ema"))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return ""
+    return "" if same else f" with other weights ({whose})"
 
 
 def origin_path(path: Path) -> Path:

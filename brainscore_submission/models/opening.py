@@ -20,7 +20,7 @@ from ..plugin.fetching import is_present
 from ..plugin.hooks import module_of
 from ..plugin.timm_card import identifier_of, timm_card
 from .hub_card import hub_card
-from .layer_maps import DEFAULT_LAYER_MAP, committed_layers, layers_beside
+from .layer_maps import DEFAULT_LAYER_MAP, committed_layers, layer_map_path, layers_beside, searched_with_others
 from .model import Model
 from .python_file import load_python, python_card, python_layers
 from .torchvision_card import load_torchvision, torchvision_card
@@ -149,6 +149,8 @@ def open_model(
     if loaded.num_classes is not None:
         card = dataclasses.replace(card, num_classes=loaded.num_classes)
     _require_layers(loaded.network, committed)  # now, and not after the recording
+    if map_name.startswith("searched"):
+        map_name += searched_with_others(layer_map_path(card, layer_map), loaded.origin)
     return Model(
         name=name or default_name(card, loaded.origin),
         card=card,

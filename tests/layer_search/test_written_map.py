@@ -49,6 +49,17 @@ def test_a_map_is_called_by_where_it_came_from(own_map, origin, name):
     assert opened().layer_map == name
 
 
+@pytest.mark.parametrize(("seed", "added"), [(0, ""), (1, " with other weights (searched-one)")])
+def test_other_weights_of_the_network_say_whose_map_they_use(own_map, seed, added):
+    weights = {"weights": {"sha256": None, "untrained": True, "seed": seed}, "model": "searched-one"}
+    (own_map.parent / "origins" / own_map.name).write_text(json.dumps(ORIGIN | weights))
+    for name in ("paper", str(own_map)):
+        model = open_model("timm:test_resnet", weights="untrained", areas=["V1"], layer_map=name)
+        assert model.layer_map == SEARCHED + added
+    given = open_model("timm:test_resnet", weights="untrained", areas=["V1"], layers={"V1": "layer1"})
+    assert given.layer_map == "given"
+
+
 @pytest.mark.parametrize("damaged", ["{", "[]", "{}"])
 def test_a_damaged_origin_still_tells_a_searched_map(own_map, damaged):
     (own_map.parent / "origins" / own_map.name).write_text(damaged)
