@@ -16,10 +16,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from brainscore_submission.plugin.errors import UserError
-from brainscore_submission.plugin.files import write_whole
+from brainscore_submission.plugin.files import require_writable, write_whole
 
-from .processes import Workshop, machine
+from .processes import Workshop, errors_in_a_line, machine
 from .report import Pair, Results, render
 from .sizes import PLANS, MetricSize, Plan, SuiteSize
 
@@ -27,22 +26,22 @@ PARTS = ("metric", "recording", "evaluate", "scaling")
 PATHS = ("--keep", "--work", "-o", "--output")
 
 
+@errors_in_a_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and write the table; returns the exit code."""
     typed = list(sys.argv[1:] if arguments is None else arguments)
     options = parser().parse_args(typed)
     # The command as typed, without paths of this machine.
     shown = [word for before, word in pairwise(["", *typed]) if word not in PATHS and before not in PATHS]
-    try:
-        with tempfile.TemporaryDirectory(prefix="bench-", dir=options.work) as folder:
-            workshop = Workshop(Path(folder), options.threads, options.device, options.keep)
-            report = render(measure(plan_of(options), workshop, options.only), " ".join(["python -m bench", *shown]))
-        if options.output:
-            write_whole(options.output, report.encode())
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    for path, option in ((options.output, "-o"), (options.keep, "--keep")):
+        if path:
+            require_writable(path, option)
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=options.work) as folder:
+        workshop = Workshop(Path(folder), options.threads, options.device, options.keep)
+        report = render(measure(plan_of(options), workshop, options.only), " ".join(["python -m bench", *shown]))
     print(report)
+    if options.output:
+        write_whole(options.output, report.encode())
     return 0
 
 

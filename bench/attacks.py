@@ -26,6 +26,10 @@ from brainscore_submission.attacks.autoattack import autoattack
 from brainscore_submission.attacks.classifier import Classifier
 from brainscore_submission.attacks.named import run_attack
 from brainscore_submission.attacks.threats import Threat
+from brainscore_submission.models.opening import find_device
+from brainscore_submission.plugin.files import require_writable, write_whole
+
+from .processes import errors_in_a_line
 
 LINF, L2 = Threat("linf", 4 / 255), Threat("l2", 1.0)
 OURS = (
@@ -90,6 +94,7 @@ class Row:
     result: str
 
 
+@errors_in_a_line
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print the table; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.attacks", description=__doc__.splitlines()[0])
@@ -100,15 +105,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: 1)")
     parser.add_argument("--out", type=Path, help="write the rows here too, as JSON")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(options.threads)
-    rows = measure(options.network, options.px, options.images, torch.device(options.device))
     if options.out:
-        options.out.write_text(json.dumps([asdict(row) for row in rows], indent=2), encoding="utf-8")
+        require_writable(options.out, "--out")
+    torch.set_num_threads(options.threads)
+    rows = measure(options.network, options.px, options.images, torch.device(find_device(options.device)))
     on_gpu = options.device.startswith("cuda")
     device = torch.cuda.get_device_name() if on_gpu else f"CPU, {options.threads} thread(s)"
     print(f"{options.network}, {options.images} images of {options.px} px; {device}; ", end="")
     print(f"Python {platform.python_version()}, torch {torch.__version__}\n")
     print(markdown(rows))
+    if options.out:
+        write_whole(options.out, json.dumps([asdict(row) for row in rows], indent=2).encode(), "--out")
     return 0
 
 

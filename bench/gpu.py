@@ -21,13 +21,14 @@ import torch
 from brainscore_submission.engine.images import Request, read_stimuli
 from brainscore_submission.engine.recorder import PRECISIONS
 from brainscore_submission.models.model import Model
-from brainscore_submission.plugin.files import write_whole
+from brainscore_submission.plugin.errors import UserError
+from brainscore_submission.plugin.files import require_writable_folder, write_whole
 from brainscore_submission.plugin.hooks import layer_outputs, probe
 from brainscore_submission.words import size_in_words
 
 from .engine import fastest, gram_and_pls, limits, open_network, peak_of
 from .inputs import draw, image_set
-from .processes import in_words, machine, tell
+from .processes import errors_in_a_line, in_words, machine, tell
 from .report import DASH, markdown, seconds
 from .sizes import TRUE_METRIC, MetricSize
 
@@ -42,6 +43,7 @@ PLANS = {
 }
 
 
+@errors_in_a_line
 def main(arguments: list[str] | None = None) -> int:
     """Measure, write ``gpu.md`` and ``gpu.json``, and print the table."""
     made = argparse.ArgumentParser(prog="python -m bench.gpu", description=__doc__)
@@ -52,8 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = made.parse_args(arguments)
     (size, network, *images), device = PLANS[options.plan], options.device
     if device.startswith("cuda") and not torch.cuda.is_available():
-        print("error: no CUDA device here. --device cpu --plan tiny tries the command out.", file=sys.stderr)
-        return 1
+        raise UserError("no CUDA device here. --device cpu --plan tiny tries the command out.")
+    require_writable_folder(options.out, "--out")
     results = {"machine": machine(), "limits": limits(None, Path(), [network], device)}
     tell("Gram and PLS on CPU and GPU")
     results |= compare(size, device)
@@ -62,14 +64,14 @@ def main(arguments: list[str] | None = None) -> int:
         model = open_network(network, device)
         results["recording"] = time_recording(model, *images, Path(folder), options.precision)
     report = render(results, size, network)
+    write_whole(options.out / "gpu.json", json.dumps(results, indent=1).encode(), "--out")
     if importlib.util.find_spec("brainscore_vision"):
         from . import profile
 
         size = profile.PLANS["full" if options.plan == "true" else "tiny"].evaluate
         report += "\n## A whole evaluation\n\n" + profile.evaluation(size, network, device) + "\n"
-    write_whole(options.out / "gpu.json", json.dumps(results, indent=1).encode(), "--out")
-    write_whole(options.out / "gpu.md", report.encode(), "--out")
     print(report)
+    write_whole(options.out / "gpu.md", report.encode(), "--out")
     return 0
 
 

@@ -11,16 +11,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.words import size_in_words
 
-from .processes import Workshop, in_words, machine
+from .processes import Workshop, errors_in_a_line, in_words, machine
 from .report import DASH, markdown, seconds
 
 LAYERS = ["features.23", "features.30", "pre_logits.fc1"]
 N_FOLDS = 10
 
 
+@errors_in_a_line
 def main(arguments: list[str] | None = None) -> int:
     """Measure both and print the table."""
     made = argparse.ArgumentParser(prog="python -m bench.layers", description=__doc__)
@@ -34,12 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
     of = {"recordings": str(options.recordings.resolve()), "network": options.network}
     with tempfile.TemporaryDirectory(prefix="bench-", dir=options.work) as folder:
         workshop = Workshop(Path(folder), machine()["cores"], "auto")
-        try:
-            ours = workshop.run("layers.our_search", "ours", **of, memory=options.memory, disk=options.disk)
-            loop = [workshop.run("layers.brainscore_layer", layer, **of, layer=layer) for layer in options.layers]
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
+        ours = workshop.run("layers.our_search", "ours", **of, memory=options.memory, disk=options.disk)
+        loop = [workshop.run("layers.brainscore_layer", layer, **of, layer=layer) for layer in options.layers]
     print(render(ours, loop))
     return 0
 

@@ -23,6 +23,8 @@ from brainscore_submission.probes.scores import score_levels
 from brainscore_submission.scoring.score import ScoreOptions
 from brainscore_submission.scoring.suites import Suite, find_suite, loaded_once
 
+from .processes import errors_in_a_line
+
 SHARES = (0.0, 0.2, 0.4, 0.6, 0.8)
 
 
@@ -34,6 +36,7 @@ class Took(NamedTuple):
     passes: int
 
 
+@errors_in_a_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print the table; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.probes", description=__doc__.splitlines()[0])

@@ -4,6 +4,7 @@ Standard library only, and `python -m bench.processes` is the child. A child's p
 held when it was started, so the parent must stay small.
 """
 
+import functools
 import hashlib
 import importlib
 import json
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -53,6 +55,20 @@ def in_words(machine: dict[str, Any], gpu: str | None = None, threads: int | Non
 def tell(text: str) -> None:
     """Say what is being done, on standard error."""
     print(text, file=sys.stderr, flush=True)
+
+
+def errors_in_a_line(main: Callable[..., int]) -> Callable[..., int]:
+    """A command that says what its user can mend in a line, and ends with 1."""
+
+    @functools.wraps(main)
+    def told(*arguments: Any) -> int:
+        try:
+            return main(*arguments)
+        except UserError as error:
+            tell(f"error: {error}")
+            return 1
+
+    return told
 
 
 class Workshop:

@@ -9,15 +9,14 @@ import sys
 import tempfile
 from pathlib import Path
 
-from brainscore_submission.plugin.errors import UserError
-
-from .processes import Workshop, in_words, machine
+from .processes import Workshop, errors_in_a_line, in_words, machine
 from .report import DASH, markdown, seconds
 from .sizes import PLANS, TRUE_SUITE, SuiteSize
 
 RUNS = ("cold", "warm")
 
 
+@errors_in_a_line
 def main(arguments: list[str] | None = None) -> int:
     """Measure both and print the table."""
     made = argparse.ArgumentParser(prog="python -m bench.profile", description=__doc__)
@@ -26,11 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     made.add_argument("--device", default="auto", help="auto, cpu or cuda[:i]")
     made.add_argument("--work", type=Path, help="folder for temporary files; default the system's")
     options = made.parse_args(arguments)
-    try:
-        report = evaluation(PLANS[options.plan].evaluate, options.network, options.device, options.work)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    report = evaluation(PLANS[options.plan].evaluate, options.network, options.device, options.work)
     print("\n\n".join([in_words(machine()), report]))
     return 0
 

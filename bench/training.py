@@ -22,14 +22,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from brainscore_submission.plugin.files import write_whole
+from brainscore_submission.models.opening import find_device
+from brainscore_submission.plugin.files import require_writable, write_whole
 from brainscore_submission.training.loop import optimizer_of
 from brainscore_submission.training.objectives import Images, loss_of
 from brainscore_submission.training.recipes import Recipe, read_recipe
 
+from .processes import errors_in_a_line
+
 WARM = 3  # steps before the clock runs
 
 
+@errors_in_a_line
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print the table; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m bench.training", description=__doc__.splitlines()[0])
@@ -43,6 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=1, help="of the CPU (default: 1)")
     parser.add_argument("--out", type=Path, help="write the rows here too, as JSON")
     options = parser.parse_args(arguments)
+    options.device = find_device(options.device)
+    if options.out:
+        require_writable(options.out, "--out")
     torch.set_num_threads(options.threads)
     rows = []
     for batch, (form, compiled) in product(options.batch, forms(options.compile)):
@@ -52,9 +59,9 @@ def main(arguments: list[str] | None = None) -> int:
     machine = torch.cuda.get_device_name(options.device) if on_gpu else f"CPU, {options.threads} thread(s)"
     facts = {"machine": machine, "torch": torch.__version__, "python": platform.python_version(),
              "network": options.network, "px": options.px, "rows": rows}  # fmt: skip
+    print(f"{options.network}, {options.px} px, {machine}, torch {torch.__version__}\n\n{markdown(rows)}")
     if options.out:
         write_whole(options.out, json.dumps(facts, indent=1).encode(), "--out")
-    print(f"{options.network}, {options.px} px, {machine}, torch {torch.__version__}\n\n{markdown(rows)}")
     return 0
 
 

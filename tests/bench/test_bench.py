@@ -1,6 +1,7 @@
 """Promises of bench/: both sides do the same work on the same inputs, and the table says what was measured."""
 
 import doctest
+import importlib
 import json
 import math
 import subprocess
@@ -196,6 +197,31 @@ def test_the_gpu_command_writes_its_table_where_brainscore_is_missing(tmp_path):
     assert "| all within 1e-06 | yes |" in shown
     assert "| V1, V2, V4 | float32 | 4 |" in shown
     assert json.loads((tmp_path / "gpu.json").read_text())["differences"]["a neuroid's r"] == 0
+
+
+@pytest.mark.parametrize(
+    ("module", "option", "words"),
+    [
+        ("__main__", "-o", ["--quick"]),
+        ("__main__", "--keep", ["--quick"]),
+        ("gpu", "--out", ["--device", "cpu"]),
+        ("attacks", "--out", []),
+        ("training", "--out", []),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told_before_anything_is_measured(tmp_path, capsys, module, option, words):
+    (tmp_path / "file").write_text("")
+    place = tmp_path / "file" if module == "gpu" else tmp_path  # a folder where a file is wanted, and the other way
+    assert importlib.import_module(f"bench.{module}").main([*words, option, str(place)]) == 1
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.splitlines()[0] == said.err.strip()
+    assert said.err.startswith(f"error: cannot write to {place}") and f"Give another with {option}" in said.err
+
+
+@pytest.mark.parametrize("module", ["attacks", "training"])
+def test_a_device_that_is_not_there_is_told_in_a_line(capsys, module):
+    assert importlib.import_module(f"bench.{module}").main(["--device", "cuda:99"]) == 1
+    assert capsys.readouterr().err.startswith("error: unknown device 'cuda:99'")
 
 
 def test_brainscores_loop_over_layers_is_multiplied_and_ours_is_not():
