@@ -36,12 +36,12 @@ NETWORKS = {
 }
 
 
-def open_network(name: str, device: str, batch_size: int | None = None) -> Model:
-    """Open one of `NETWORKS`, untrained; the same weights each time."""
+def open_network(name: str, device: str, batch_size: int | None = None, seed: int = 0) -> Model:
+    """Open one of `NETWORKS`, untrained; the same weights each time for a seed."""
     from brainscore_submission.models.opening import open_model  # with timm, which Gram and PLS do without
 
     torch.manual_seed(0)
-    return open_model(**NETWORKS[name], weights="untrained", device=device, batch_size=batch_size)
+    return open_model(**NETWORKS[name], weights=f"untrained:{seed}", device=device, batch_size=batch_size)
 
 
 class Passes:

@@ -1,7 +1,8 @@
-"""`python -m bench.profile`: every second of an evaluation at true sizes that is not the network's, cold and warm.
+"""`python -m bench.profile`: every second of an evaluation at true sizes that is not the network's: cold, warm, second.
 
 The network is timm's `test_vit`, which costs next to nothing. A cold run finds nothing kept; the warm run after it, a
-process of its own, finds Gram matrices, ceilings and images on their canvas, but no records: it scores again.
+process of its own, finds Gram matrices, ceilings and images on their canvas, but no records: it scores again. The third
+column is of other weights that are scored next in the process of a cold run, as `--models` does it.
 """
 
 import argparse
@@ -14,6 +15,7 @@ from .report import DASH, markdown, seconds
 from .sizes import PLANS, TRUE_SUITE, SuiteSize
 
 RUNS = ("cold", "warm")
+SECOND = "second of a list"  # other weights, in the process of a cold run
 
 
 @errors_in_a_line
@@ -45,6 +47,7 @@ def evaluation(size: SuiteSize, network: str, device: str, work: Path | None = N
         took = [
             workshop.run("sides.evaluate", run, home=home, run=run, side="ours", batch_size=64, **shown) for run in RUNS
         ]
+        took.append(workshop.run("sides.second_of_a_list", SECOND, side="ours", batch_size=64, **shown))
         rates = workshop.run("sides.decoding", "decoding alone", **shown)
     sizes = f"{size}; " + ("the true sizes." if size == TRUE_SUITE else "smaller than the true sizes.")
     share = (
@@ -66,7 +69,7 @@ def table(took: list[dict]) -> str:
     beside = [all_ - one["forward_seconds"] for all_, one in zip(whole, took, strict=True)]
     rows.append(["**without the network**", *map(seconds, beside)])
     rows.append(["image passes", *(str(one["passes"]) for one in took)])
-    return markdown(["part", *RUNS], rows)
+    return markdown(["part", *RUNS, SECOND], rows)
 
 
 def parts(took: dict) -> dict[str, float]:

@@ -17,7 +17,7 @@ from brainscore_vision.model_helpers.activations.pytorch import PytorchWrapper
 from brainscore_vision.model_helpers.brain_transformation import ModelCommitment
 from torch import nn
 
-from brainscore_submission.engine.decoding import decoded
+from brainscore_submission.engine.decoding import decoded, pixels_kept
 from brainscore_submission.engine.gram import GramAccumulator
 from brainscore_submission.engine.images import Request, read_stimuli
 from brainscore_submission.engine.recorder import Recorder
@@ -28,12 +28,14 @@ from brainscore_submission.plugin.fetching import cache_folder
 from brainscore_submission.scoring.fast_metrics import GramPredictivity
 from brainscore_submission.scoring.kept import ScoreOptions, Watcher
 from brainscore_submission.scoring.score import score_suite
+from brainscore_submission.scoring.suites import Suite, loaded_once
 
 from .engine import Passes, open_network
 from .inputs import image_sets
 from .sizes import MetricSize, SuiteSize
 from .suite import CEILING_SECONDS, SHOWN, stimulus_set, suite
 
+ROOM = 2 * 2**30  # for decoded images of a list of models
 REPEATS, REPEAT_BELOW_S = 3, 20  # the median of ours counts: it is over in a moment
 
 
@@ -112,8 +114,26 @@ def evaluate(
 
     A `run` other than "cold" is told from it by its name; what it finds kept is its `home`'s (`Workshop.run`).
     """
+    return _evaluate(suite(inputs, SuiteSize(**size)), scratch, side, network, device, batch_size)
+
+
+def second_of_a_list(
+    inputs: Path, scratch: Path, side: str, size: dict, network: str, device: str, batch_size: int
+) -> dict:
+    """`evaluate` of our side after that of other weights in the same process, as `--models` does it; no imports."""
+    benchmarks = loaded_once(suite(inputs, SuiteSize(**size)))
+    with pixels_kept(ROOM):
+        for seed in (0, 1):
+            CEILING_SECONDS.clear()
+            took = _evaluate(benchmarks, scratch / str(seed), side, network, device, batch_size, seed)
+    return {**took, "import_seconds": 0.0}
+
+
+def _evaluate(
+    benchmarks: Suite, scratch: Path, side: str, network: str, device: str, batch_size: int, seed: int = 0
+) -> dict:
     raw, area_seconds, stages, started = {}, {}, [], time.perf_counter()
-    model, benchmarks = open_network(network, device), suite(inputs, SuiteSize(**size))
+    model = open_network(network, device, seed=seed)
     passes = Passes(model.network)
     if side == "ours":
         watcher = Watcher(stage=lambda what: stages.append((what, time.perf_counter())))
