@@ -22,6 +22,7 @@ from brainscore_submission.cli.front_end import front_end, run
 from brainscore_submission.plugin.files import write_whole
 from brainscore_submission.scoring.records import MARKS
 from brainscore_submission.scoring.uncertainty import N_RESAMPLES
+from brainscore_submission.words import count
 
 from .display import AsJson, Resamples, ResultsFolder, Seed, breakable, interval, number, signed, write_table
 from .report import TEMPLATES
@@ -144,7 +145,7 @@ def _show(standings, console):
             | {name: written(name, row.numbers[name]) if name in row.numbers else "–" for name in columns}
             for row in mine
         ]
-        write_table(console, f"{len(mine)} models, suite {suite}", rows, marks=marks)
+        write_table(console, f"{count(len(mine), 'model')}, suite {suite}", rows, marks=marks)
     console.print("range: the ranks that these data cannot exclude.", soft_wrap=True)
 
 
