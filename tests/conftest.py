@@ -11,12 +11,14 @@ os.environ["TQDM_DISABLE"] = "1"
 os.environ["RESULTCACHING_HOME"] = tempfile.mkdtemp(prefix="test-result-caching-")
 os.environ["BRAINSCORE_HOME"] = tempfile.mkdtemp(prefix="test-brain-score-")
 
+import random
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import timm
+import torch
 from PIL import Image
 from timm.models import register_model
 from timm.models.crossvit import CrossVit
@@ -42,6 +44,24 @@ def crossvit_tiny_test(pretrained: bool = False, **kwargs) -> CrossVit:
     }
     hub = ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
     return CrossVit(**sizes | {key: value for key, value in kwargs.items() if key not in hub})
+
+
+def _seed() -> None:
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """What fixtures draw for many tests is the same whichever of these comes first."""
+    _seed()
+
+
+@pytest.fixture(autouse=True)
+def _own_chance():
+    """What a test draws, with fixtures of its own, is the same whatever ran before."""
+    _seed()
 
 
 @pytest.fixture(autouse=True)

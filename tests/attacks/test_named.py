@@ -50,7 +50,11 @@ def test_what_is_no_attack_is_refused_with_the_way_out(typed, answer):
 
 
 def few_classes(n):
-    return Classifier(nn.Sequential(nn.Flatten(), nn.Linear(4, n)).eval())
+    """Class 0 where the first three pixels outweigh the last one, as in an even grey; the others where they do not."""
+    layer = nn.Linear(4, n, bias=False)
+    signs = torch.tensor([1.0, 1.0, 1.0, -1.0])
+    layer.weight.data = torch.stack([signs] + [-signs] * (n - 1))
+    return Classifier(nn.Sequential(nn.Flatten(), layer).eval())
 
 
 def test_an_attack_that_cannot_aim_or_knows_another_norm_says_so():
