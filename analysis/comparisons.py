@@ -15,6 +15,7 @@ import numpy as np
 
 from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
 from brainscore_submission.scoring.uncertainty import LEVEL, holm, paired_difference, percentiles
+from brainscore_submission.words import few
 
 from .display import interval, number, signed
 from .profiles import Profile
@@ -83,7 +84,7 @@ def compare(profiles: Sequence[Profile], against: str | None = None) -> tuple[pd
     -------
     found : DataFrame, empty or with columns suite, measure, a, b, difference (a minus b), low, high, p, p_corrected
         (for the number of pairs of the measure, Holm), over, formula, verdict
-    warnings : a line for each pair that saw other neuroids or stimuli
+    warnings : a line for each pair that is `unlike`
     """
     import pandas as pd
 
@@ -98,10 +99,8 @@ def compare(profiles: Sequence[Profile], against: str | None = None) -> tuple[pd
             one, other = value_of(a, measure), value_of(b, measure)
             if one is None or other is None or one.draws is None or other.draws is None or one.formula != other.formula:
                 continue
-            if unlike := _unlike(a, b, measure):
-                warnings.append(
-                    f"no difference of {a.model} to {b.model} in {measure}: other neuroids or stimuli, {unlike}"
-                )
+            if why := unlike(a, b, measure):
+                warnings.append(f"no difference of {a.model} to {b.model} in {measure}: {why}")
                 continue
             found = paired_difference(one.draws, other.draws)
             # The resamples of a square have another mean than the square: the difference is the scores' own.
@@ -149,12 +148,15 @@ def p_in_words(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"= {number(p)}"
 
 
-def _unlike(a, b, measure):
-    """The first benchmark of a measure on which two models saw other neuroids or stimuli."""
+def unlike(a: Profile, b: Profile, measure: str) -> str | None:
+    """Why a measure of two models cannot be compared: it is of other benchmarks, or of other neuroids or stimuli."""
     areas = AREAS_AND_BEHAVIOR if measure == AVERAGE else (measure,)
     for area in areas:
+        mine, its = ({name for name, of in one.area_of.items() if of == area} for one in (a, b))
+        if mine != its:
+            return f"{area} is of other benchmarks, {few(sorted(mine ^ its))}"
         one, other = a.drawn_from.get(area, {}), b.drawn_from.get(area, {})
         for benchmark in one.keys() & other.keys():
             if one[benchmark] != other[benchmark]:
-                return benchmark
+                return f"other neuroids or stimuli, {benchmark}"
     return None

@@ -17,10 +17,10 @@ from rich.console import Console
 from brainscore_submission.cli.front_end import front_end, run
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.scoring.records import marks_of as marks_of_records
-from brainscore_submission.scoring.records import read_folder
 from brainscore_submission.words import words_of
 
 from . import figures
+from .comparable import read_results
 from .display import AsJson, ResultsFolder, interval, number, write_table
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def read_probes(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     UserError
         there are none
     """
-    table, warnings = read_folder(folder)
+    table, warnings = read_results(folder)
     mine = table[(table["suite"] == SUITE) & (table["kind"] == "measure")]
     failed = mine[mine["status"] != "scored"]
     warnings += [f"not drawn: {one.model} on {one.benchmark}: {one.reason}" for one in failed.itertuples()]

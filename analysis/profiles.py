@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,14 @@ from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
 from brainscore_submission.plugin.errors import UserError, suggest
 from brainscore_submission.scoring import formulas as scoring_formulas
 from brainscore_submission.scoring.formulas import OF_2022, TODAY, UNCEILED, ceiled
-from brainscore_submission.scoring.records import RecordError, marks_of, read_folder
+from brainscore_submission.scoring.records import RecordError, marks_of
+from brainscore_submission.scoring.reference import has_own_weights
 from brainscore_submission.scoring.sidecar import Sidecar
-from brainscore_submission.scoring.suites import Suite, find_suite
+from brainscore_submission.scoring.suites import Suite
 from brainscore_submission.scoring.uncertainty import N_RESAMPLES, percentiles, raw_resamples, resampled_over
 from brainscore_submission.words import few
 
+from .comparable import read_results, suites_of
 from .display import missing
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ class Profile:
     `recorded[area]` is the interval that the record holds, of the areas that are one benchmark.
     `neuroid_r[benchmark]` holds each neuroid's r, mean over splits, and `area_of[benchmark]` its area.
     `drawn_from[area][benchmark]` tells the neuroids and stimuli from others; `at_ceiling[area]` is the score of a model
-    whose r is as high as the noise ceiling; `card` is what the model is.
+    whose r is as high as the noise ceiling; `card` is what the model is, `own_weights` whether with the card's weights.
     """
 
     model: str
@@ -56,6 +58,7 @@ class Profile:
     drawn_from: dict[str, dict[str, str]]
     at_ceiling: dict[str, float]
     card: str = ""
+    own_weights: bool = True
 
     def interval(self, formula: str, area: str) -> tuple[float, float] | None:
         """The 95 % interval of an area's score: the record's own where it holds one; None without an error."""
@@ -67,7 +70,7 @@ class Profile:
 
 def read_predictivity(folder: Path) -> tuple[pd.DataFrame, list[str]]:
     """The records of a folder that tell how well recordings are predicted, and a line for each file left out."""
-    table, unread = read_folder(folder)
+    table, unread = read_results(folder)
     return table[table["kind"] == "predictivity"], unread
 
 
@@ -130,8 +133,9 @@ def profiles_of(table: pd.DataFrame, *, n_resamples=N_RESAMPLES, seed=0) -> tupl
         Areas without a score, and sidecars that could not be used.
     """
     profiles, warnings, gaps = [], [], {}
+    suites, _ = suites_of(table)
     for (suite, model), records in table.groupby(["suite", "model"], sort=True):
-        profile, notes = _profile(records, n_resamples, seed)
+        profile, notes = _profile(records, suites.get(suite) or _plain(records), n_resamples, seed)
         profiles.append(profile)
         warnings += notes
         for gap in _gaps(records, profile.values):
@@ -142,8 +146,8 @@ def profiles_of(table: pd.DataFrame, *, n_resamples=N_RESAMPLES, seed=0) -> tupl
     return profiles, warnings
 
 
-def _profile(records, n_resamples, seed):
-    first, suite = records.iloc[0], _suite(records)
+def _profile(records, suite, n_resamples, seed):
+    first = records.iloc[0]
     scored = records[records["status"] == "scored"]
     draws, over, neuroid_r, warnings = {name: {} for name in FORMULAS}, {}, {}, []
     drawn_from: dict[str, dict[str, str]] = {}
@@ -174,6 +178,7 @@ def _profile(records, n_resamples, seed):
         drawn_from=drawn_from,
         at_ceiling=_by_area(suite, scored.set_index("benchmark").apply(_at_ceiling, axis=1)),
         card=first.card,
+        own_weights=has_own_weights(first.weights),
     )
     return profile, warnings
 
@@ -219,14 +224,10 @@ def normal_resamples(value, error, key, *, n_resamples=N_RESAMPLES, seed=0):
     return value + error * generator.standard_normal(n_resamples)
 
 
-def _suite(records):
-    """How benchmarks average to areas: the tree of a suite that has groups, or plain means."""
-    name = records["suite"].iloc[0]
-    if name in ("competition2022", "leaderboard"):
-        # An area that is not fully scored is no part of a profile: models would be compared on different benchmarks.
-        return replace(find_suite(name), partial=False)
+def _plain(records):
+    """A suite of these records, each area the mean of its benchmarks."""
     by_area = records.groupby("area", sort=False)["benchmark"].apply(tuple)
-    return Suite(name, by_area.to_dict())
+    return Suite(records["suite"].iloc[0], by_area.to_dict())
 
 
 def _by_area(suite, by_benchmark):
@@ -240,7 +241,7 @@ def _by_area(suite, by_benchmark):
 def _gaps(records, values):
     """Which areas of the suite have no score, and why: a line for each reason, areas from shallow to deep."""
     by_reason = {}
-    for area in sorted(_suite(records).areas, key=lambda area: (depth_of(area), area)):
+    for area in sorted(set(records["area"]), key=lambda area: (depth_of(area), area)):
         if area not in values["today"] and area not in values["unceiled"]:
             mine = records[records["area"] == area]
             reasons = sorted({reason for reason in mine["reason"] if reason})

@@ -30,6 +30,7 @@ from brainscore_submission.scoring.published import (
     published_model,
 )
 from brainscore_submission.scoring.records import marks_of
+from brainscore_submission.scoring.reference import OTHER_WEIGHTS, has_own_weights
 
 from .display import AsJson, named, number, signed, write_table
 from .profiles import Profile, profiles_of, read_predictivity
@@ -44,7 +45,8 @@ PUBLIC_CEILING = 0.81579938
 def line_up(profiles: Sequence[Profile]) -> pd.DataFrame:
     """Area scores of own models beside the paper's.
 
-    The paper's values come from other data than any public record: they are context, not a target.
+    The paper's values come from other data than any public record: they are context, not a target. Other weights than
+    the card's own have no row in the paper.
 
     Parameters
     ----------
@@ -59,7 +61,8 @@ def line_up(profiles: Sequence[Profile]) -> pd.DataFrame:
 
     rows = []
     for profile in profiles:
-        published = None if profile.competition_id is None else published_model(profile.competition_id)
+        its = profile.own_weights and profile.competition_id is not None
+        published = published_model(profile.competition_id) if its else None
         for area in AREAS_AND_BEHAVIOR if published else ():
             if area in profile.values["unceiled"]:
                 own = {f"own_{formula}": profile.values[formula].get(area) for formula in ("today", "2022")}
@@ -68,10 +71,10 @@ def line_up(profiles: Sequence[Profile]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def public_targets(table: pd.DataFrame) -> pd.DataFrame:
+def public_targets(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """Own records of the one public benchmark whose scores the authors' code states.
 
-    Same data, and compared under the same formula: these numbers can be reproduced, given the weights and
+    Same data, and compared under the same formula: these numbers can be reproduced, given the weights, the layer and
     the preprocessing.
 
     Parameters
@@ -80,13 +83,20 @@ def public_targets(table: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    DataFrame, one row per record with a target
+    found : DataFrame, one row per record with a target
+    warnings : a line for each record of such a card that has other weights or another layer
     """
     import pandas as pd
 
     targets = {(target.identifier, target.preprocessing): target for target in PUBLIC_TARGETS}
     mine = table[(table["benchmark"] == PUBLIC_BENCHMARK) & (table["status"] == "scored")]
-    paired = ((record, targets.get((record.card, record.preprocessing))) for record in mine.itertuples())
+    paired = [(record, targets.get((record.card, record.preprocessing))) for record in mine.itertuples()]
+    why = [_why_not(record) if target else None for record, target in paired]
+    warnings = [
+        f"not compared with the authors' value: {record.model} on {PUBLIC_BENCHMARK}: {reason}"
+        for (record, _), reason in zip(paired, why, strict=True)
+        if reason
+    ]
     rows = [
         {
             "model": record.model,
@@ -99,10 +109,19 @@ def public_targets(table: pd.DataFrame) -> pd.DataFrame:
             "target_today": target.score_2022 * PUBLIC_CEILING,
             "marks": record.marks,
         }
-        for record, target in paired
-        if target is not None
+        for (record, target), reason in zip(paired, why, strict=True)
+        if target is not None and reason is None
     ]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows), warnings
+
+
+def _why_not(record):
+    """Why the authors' value of a record's card is not its own, or None."""
+    if not has_own_weights(record.weights):
+        return OTHER_WEIGHTS
+    card = next(card for card in all_cards() if card.identifier == record.card)
+    layer = read_layer_map(layer_map_path(card, "paper"))["IT"]
+    return None if record.layer == layer else f"layer {record.layer}, not {layer}"
 
 
 def paper_tables() -> dict[str, list[dict[str, Any]]]:
@@ -145,7 +164,13 @@ def main(
         if results:
             table, unread = read_predictivity(results)
             profiles, gaps = profiles_of(table, n_resamples=100)
-            lined_up, targets, warnings = line_up(profiles), public_targets(table), unread + gaps
+            (targets, other), lined_up = public_targets(table), line_up(profiles)
+            warnings = unread + gaps + other
+            warnings += [
+                f"not beside the paper's {one.competition_id}: {one.model} on {one.suite}: {OTHER_WEIGHTS}"
+                for one in profiles
+                if one.competition_id is not None and not one.own_weights
+            ]
         if as_json:
             own = {"areas": _plain(lined_up), "public_targets": _plain(targets)} if results else {}
             terminal.write_json({"caveat": CAVEAT, "tables": tables, **own, "warnings": warnings})

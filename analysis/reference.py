@@ -13,9 +13,9 @@ from rich.console import Console
 
 from brainscore_submission.cli.front_end import front_end, run
 from brainscore_submission.plugin.errors import UserError, suggest
-from brainscore_submission.scoring.reference import Stated, models, package, stated_of, stated_values
+from brainscore_submission.scoring.reference import Stated, models, package, stated_of, stated_values, why_not
 
-from .display import AsJson, number, signed, write_table
+from .display import AsJson, named, number, signed, write_table
 
 ANY_MODEL = "any (ceiling)"
 
@@ -68,7 +68,7 @@ def _of_model(model: str | None) -> list[Stated]:
 
 
 def _lined_up(results: Path, stated: list[Stated]) -> tuple[list[dict], list[str]]:
-    """A row for each record and value that belong together, and a line for each file left out."""
+    """A row for each record and value that belong together, and a line for each that do not, and each file left out."""
     from .profiles import read_predictivity
 
     table, warnings = read_predictivity(results)
@@ -76,9 +76,13 @@ def _lined_up(results: Path, stated: list[Stated]) -> tuple[list[dict], list[str
     for record in table[table["status"] == "scored"].itertuples():
         for one in stated_of(record):
             off = one.beside(record)
-            if one in stated and off is not None:
-                about = {"name": record.model, "own": one.value + off, "off": off, "reproduced": abs(off) <= one.within}
-                rows.append(one._asdict() | about)
+            if one not in stated or off is None:
+                continue
+            if why := why_not(one, record):
+                warnings.append(f"not compared: {record.model} on {record.benchmark} ({one.model}, {one.scale}): {why}")
+            else:
+                own = {"own": one.value + off, "off": off, "reproduced": abs(off) <= one.within}
+                rows.append(one._asdict() | {"name": named(record)} | own)
     return rows, warnings
 
 

@@ -22,9 +22,9 @@ from brainscore_submission.cli.front_end import front_end, run
 from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.robustness.summary import gaps_of, read_summary
-from brainscore_submission.scoring.records import read_folder
 
 from . import figures
+from .comparable import read_results
 from .display import AsJson, ResultsFolder, interval, number, signed, write_table
 from .profiles import profiles_of
 
@@ -81,7 +81,7 @@ def read_values(measures: pd.DataFrame) -> list[Value]:
 
     Parameters
     ----------
-    measures : rows of `read_folder` of kind "measure"
+    measures : rows of `read_results` of kind "measure"
     """
     lowest: dict[tuple[str, str], Value] = {}
     for row in measures.itertuples():
@@ -237,7 +237,7 @@ def main(
       python -m analysis.robustness results/ --published -o figures/
     """
     with front_end() as terminal:
-        table, warnings = read_folder(results)
+        table, warnings = read_results(results)
         values = read_values(table[table["kind"] == "measure"])
         if not values and effectiveness is None:
             raise UserError(

@@ -12,10 +12,11 @@ import numpy as np
 from brainscore_submission.plugin.card import all_cards
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.scoring.published import PUBLISHED
-from brainscore_submission.scoring.records import read_folder
+from brainscore_submission.scoring.reference import has_own_weights
 from brainscore_submission.scoring.uncertainty import N_RESAMPLES, rank_intervals
 
-from .comparisons import AVERAGE, measures_of, ranking_measure, value_of
+from .comparable import read_results
+from .comparisons import AVERAGE, measures_of, ranking_measure, unlike, value_of
 from .hierarchy import record_estimates
 from .profiles import Profile, profiles_of
 
@@ -77,7 +78,7 @@ def read_standings(results: str | Path, *, n_resamples=N_RESAMPLES, seed=0) -> S
     UserError
         The folder does not exist or holds no usable record.
     """
-    table, warnings = read_folder(results)
+    table, warnings = read_results(results)
     if table.empty:
         raise UserError(
             f"no usable record under {results}.\nScore some models: python evaluate.py --models models.toml"
@@ -90,7 +91,7 @@ def read_standings(results: str | Path, *, n_resamples=N_RESAMPLES, seed=0) -> S
     for suite in dict.fromkeys(profile.suite for profile in profiles):
         mine = [profile for profile in profiles if profile.suite == suite]
         found = [_standing(one, by_model[one.model], rho.get((suite, one.model)), measured) for one in mine]
-        rank(found, mine)
+        gaps += rank(found, mine)
         rows += sorted(found, key=lambda row: (row.rank is None, row.rank or 0, row.model))
     known = {profile.model for profile in profiles}
     rows += [_measured_only(model, by_model[model], measured) for model in measured if model not in known]
@@ -104,11 +105,20 @@ def _columns(rows, measures):
     return [name for name in [*first, *sorted(there - {*first, *last}), *last] if name in there]
 
 
-def rank(rows: Sequence[Standing], profiles: Sequence[Profile]) -> None:
-    """Give the rows of a suite their ranks, and the range of ranks that the paired resamples cannot exclude."""
+def rank(rows: Sequence[Standing], profiles: Sequence[Profile]) -> list[str]:
+    """Give the rows of a suite their ranks, and the range of ranks that the paired resamples cannot exclude.
+
+    Returns
+    -------
+    list of str: a line for each model that cannot be ranked among the others, who saw something else
+    """
     measure = ranking_measure(profiles)
     values = [None if measure is None else value_of(profile, measure) for profile in profiles]
-    ranked = [number for number, value in enumerate(values) if value is not None]
+    there = [number for number, value in enumerate(values) if value is not None]
+    why = {(a, b): unlike(profiles[a], profiles[b], measure) for a in there for b in there}
+    # those whom most others are like
+    first = max(there, key=lambda a: sum(not why[a, b] for b in there), default=None)
+    ranked = [number for number in there if not why[first, number]]
     scores = np.array([values[number].value for number in ranked])
     for number in ranked:
         rows[number].rank = 1 + int((scores > values[number].value).sum())
@@ -117,6 +127,11 @@ def rank(rows: Sequence[Standing], profiles: Sequence[Profile]) -> None:
         draws = np.stack([values[n].draws - values[n].draws.mean() + values[n].value for n in ranked])
         for number, ends in zip(ranked, rank_intervals(draws), strict=True):
             rows[number].rank_interval = ends
+    return [
+        f"{profiles[number].model} on {profiles[number].suite} is not ranked with {profiles[first].model}: {reason}"
+        for number in there
+        if (reason := why[first, number])
+    ]
 
 
 def other_measures(records: pd.DataFrame) -> dict[str, dict[str, Number]]:
@@ -163,7 +178,7 @@ def _about(record) -> tuple[str, dict[str, Number]]:
     """How the network was trained, its size and its accuracy, of the record, and of the card for older records."""
     weights = record.weights or {}
     card = next((card for card in all_cards() if card.identifier == record.card), None)
-    own = card is not None and not weights.get("untrained") and record.model == record.card
+    own = card is not None and has_own_weights(weights) and record.model == record.card
     training = weights.get("training") or (
         card.training if own else "random weights" if weights.get("untrained") else ""
     )
@@ -183,7 +198,7 @@ def _facts(records) -> dict[str, str]:
         "card": first.card,
         "weights": ", ".join(filter(None, [weights.get("source"), *hashes, seed, weights.get("note")])),
         "layers": ", ".join(f"{row.area}: {row.layer}" for row in records.itertuples() if row.layer),
-        "layer map": first.layer_map,
+        "layer map": ", ".join(dict.fromkeys(filter(None, records["layer_map"]))),
         "preprocessing": first.preprocessing,
         "command": "\n".join(dict.fromkeys(command for command in records["command"] if command)),
         "created": records["created"].max(),

@@ -11,11 +11,12 @@ import numpy as np
 from brainscore_submission.plugin.areas import AREAS, AREAS_AND_BEHAVIOR
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.scoring.published import CAVEAT
-from brainscore_submission.scoring.records import marks_of, read_folder
+from brainscore_submission.scoring.records import marks_of
 from brainscore_submission.scoring.suites import find_suite
 from brainscore_submission.scoring.uncertainty import N_RESAMPLES
 
 from . import figures, layer_plots
+from .comparable import read_results
 from .comparisons import AVERAGE, compare, measures_of, value_of
 from .display import number, signed
 from .dot_plots import dot_plot
@@ -127,7 +128,7 @@ def summarise(results, *, n_resamples=N_RESAMPLES, seed=0) -> Summary:
     """
     import pandas as pd
 
-    table, warnings = read_folder(results)
+    table, warnings = read_results(results)
     if table.empty:
         more = f" {len(warnings)} file(s) could not be used, first: {warnings[0]}" if warnings else ""
         raise UserError(f"no usable record under {results}.{more}\nScore a model: python evaluate.py --model 991")
@@ -157,7 +158,8 @@ def summarise(results, *, n_resamples=N_RESAMPLES, seed=0) -> Summary:
         )
         suites.append(suite)
     searches, unread = layer_searches(Path(results))
-    return Summary(str(results), table, suites, public_targets(records), searches, warnings + unread, **options)
+    targets, others = public_targets(records)
+    return Summary(str(results), table, suites, targets, searches, warnings + unread + others, **options)
 
 
 def _average(profile):

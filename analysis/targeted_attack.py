@@ -32,6 +32,7 @@ from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.plugin.files import require_writable_folder, write_whole
 from brainscore_submission.scoring.published import published_model
+from brainscore_submission.scoring.reference import has_own_weights
 from brainscore_submission.words import count, duration_in_words
 
 if TYPE_CHECKING:  # heavy: they wait until something is opened
@@ -191,7 +192,8 @@ def attacked(terminal: Terminal, opened: Opened, aim: Aim, output: Path, average
             unfinished=output / "unfinished" / key,
             progress=lambda done, total: advance(model.name, done, total),
         )
-    published = published_model(model.card.competition_id) if model.card.competition_id else None
+    its = model.card.competition_id is not None and has_own_weights(model.origin)
+    published = published_model(model.card.competition_id) if its else None
     average = averages.get(model.name, published and published.average)
     pixels = [batch.pixels for batch in photos.batches(model.batch_size)]
     originals = np.concatenate([as_pictures((255 * one).round().byte().numpy()) for one in pixels])

@@ -87,7 +87,7 @@ def answered(asked: Asked, options: ScoreOptions) -> Scored | None:
     UserError
         For an unknown rerun policy.
     """
-    from ..scoring.kept import kept_records, readable, said_of_kept, say_nothing
+    from ..scoring.kept import keep_averages, kept_records, readable, said_of_kept, say_nothing
 
     noted = None if options.rerun == "all" else recall(note_of(asked, options.engine))
     if noted is None:
@@ -100,6 +100,7 @@ def answered(asked: Asked, options: ScoreOptions) -> Scored | None:
         kept = kept_records(model, scored, options, say_nothing)
         if len(kept) < len(scored.leaves):
             return None
+        keep_averages(model, scored, options)
     if kept:
         options.watcher.stage(said_of_kept(kept, scored))
     return Scored(model, scored, list(kept.values()), _left_out(suite, scored))

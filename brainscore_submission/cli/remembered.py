@@ -63,6 +63,7 @@ def note_of(asked: Asked, engine: str) -> Path | None:
 def recall(note: Path | None) -> tuple[Described, Suite] | None:
     """The model without its network and the suite without its data, or None where there is no note that holds."""
     from ..scoring.kept import Described
+    from ..scoring.suite_files import SuiteFile
     from ..scoring.suites import Suite
 
     try:
@@ -77,7 +78,9 @@ def recall(note: Path | None) -> tuple[Described, Suite] | None:
     if facts["weights_file"] and not _holds(card, Path(facts["weights_file"]), model["origin"]["sha256"]):
         return None
     described = Described(**model | {"card": card, "marks": tuple(model["marks"])})
-    return described, Suite(**suite | {"simulated_leaves": frozenset(suite["simulated_leaves"])})
+    read = {"simulated_leaves": frozenset(suite["simulated_leaves"])}
+    read["file"] = suite["file"] and SuiteFile(**suite["file"])
+    return described, Suite(**suite | read)
 
 
 def remember(note: Path | None, asked: Asked, model: Model, suite: Suite) -> None:
@@ -95,7 +98,8 @@ def remember(note: Path | None, asked: Asked, model: Model, suite: Suite) -> Non
     tables = {name: getattr(suite, name) for name in ("name", "areas", "caveat", "data", "source", "partial")}
     facts = {
         "model": described | {"card": dataclasses.asdict(model.card)},
-        "suite": tables | {"simulated_leaves": sorted(suite.simulated_leaves)},
+        "suite": tables
+        | {"simulated_leaves": sorted(suite.simulated_leaves), "file": suite.file and suite.file.model_dump()},
         # One that was given is part of the note's name.
         "weights_file": str(model.weights_file.absolute()) if model.weights_file and not asked.weights else None,
     }

@@ -16,6 +16,7 @@ from .errors import UserError, suggest
 from .files import read_toml
 
 CARDS = Path(__file__).parent / "cards"
+GIVEN = "given by --weights"  # begins the note on a weights file that is not the card's own
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

@@ -27,14 +27,13 @@ from safetensors.torch import load_file as load_safetensors
 from torch import Tensor, nn
 
 from . import architectures as architectures
-from .card import Card
+from .card import GIVEN, Card
 from .errors import UserError, suggest
 from .fetching import Progress, WeightsFile, fetch_file, owner
 from .files import hash_file
 from .state_dict import Held, as_numbers_of, first_of, under_own_names, unwrapped
 
 UNTRAINED = "untrained"
-GIVEN = "given by --weights"  # begins the note on a file that is not the card's own
 TORCHVISION = "torchvision"  # before the colon of an architecture that is not timm's
 SUFFIXES = (".pt", ".pth", ".tar", ".bin", ".ckpt", ".safetensors")
 MSDOS_FOLDER = 0x10

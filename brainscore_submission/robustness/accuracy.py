@@ -146,9 +146,7 @@ def measure_accuracy(
         each.append(measured)
     tables = [one.table for one in each]
     clean = {name: tables[0][name] for name in ("identity", "label", "answer", "correct")}
-    first = book.keep(
-        book.name("clean_accuracy"), {}, {"metric": "clean_accuracy", **share(clean["correct"])}, clean
-    )  # fmt: skip
+    first = keep_clean(book, clean)
     if len(each) == 1:
         return [first, *each]
     together = "+".join(map(str, attacks))
@@ -156,10 +154,20 @@ def measure_accuracy(
     by_attack = {f"found by {named}": table["found"] for named, table in zip(attacks, tables, strict=True)}
     settings = {"threat": str(threat), "attack": together, "seed": seed}
     table = clean | {"found": found, "passes": np.sum([table["passes"] for table in tables], axis=0)} | by_attack
-    union = book.keep(
-        book.name("robust_accuracy", threat, together), settings, _robust(table), table, facts=_facts(table)
-    )
+    name = book.name("robust_accuracy", threat, together)
+    union = book.kept(name, settings) or book.keep(name, settings, _robust(table), table, facts=_facts(table))
     return [first, *each, union]
+
+
+def keep_clean(book: RecordBook, seen: Mapping[str, np.ndarray]) -> Measured:
+    """The clean accuracy, as whatever looks at images with a model finds it: the record that is there, or a new one.
+
+    Parameters
+    ----------
+    seen : of each image, among others `identity`, `label`, `answer` and `correct`
+    """
+    name, table = book.name("clean_accuracy"), {one: seen[one] for one in ("identity", "label", "answer", "correct")}
+    return book.kept(name, {}) or book.keep(name, {}, {"metric": "clean_accuracy", **share(table["correct"])}, table)
 
 
 def _robust(table: Mapping[str, np.ndarray]) -> dict:

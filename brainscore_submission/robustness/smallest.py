@@ -16,7 +16,7 @@ from ..attacks.threats import linf_size
 from ..labelled_images.images import Batch
 from ..plugin.errors import UserError, suggest
 from ..words import count
-from .accuracy import scattered, share
+from .accuracy import keep_clean, scattered
 from .alignment import HUMAN_CEILING, alignment, mean_alignment
 from .blocks import Look
 from .classifiers import clean_logits
@@ -126,9 +126,8 @@ def measure_tolerance(
     if not correct.any():
         raise UserError(f"none of {len(correct)} images is classified correctly: there is nothing to perturb.")
     measured, facts, notes = tolerance_of(table, reach, limit)
-    clean = {name: table[name] for name in ("identity", "label", "answer", "correct")}
     found = [
-        book.keep(book.name("clean_accuracy"), {}, {"metric": "clean_accuracy", **share(correct)}, clean),
+        keep_clean(book, table),
         book.keep(names["l2_tolerance"], settings, measured, table, seconds=seconds, notes=notes, facts=facts),
     ]
     if "alignment" in names:

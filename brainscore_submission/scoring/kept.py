@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from ..plugin.areas import AREAS, AREAS_AND_BEHAVIOR, BEHAVIOR, LOGITS
 from ..plugin.card import Card
 from ..plugin.errors import UserError, suggest
-from .records import Record, RecordError, record_path, versions
+from .records import SUITE_FILE, Record, RecordError, record_path, versions
 from .registry import known_benchmarks
+from .suite_files import keep_suite
 from .suites import Suite
 
 if TYPE_CHECKING:
@@ -186,6 +187,12 @@ def kept_records(
         if options.rerun == "never" or (fresh and record.status == "scored"):
             kept[leaf] = record
     return kept
+
+
+def keep_averages(model: Model | Described, suite: Suite, options: ScoreOptions) -> None:
+    """Leave beside the records of a user's own suite how they average, for whoever reads them without its file."""
+    if suite.file is not None and suite.name == suite.file.name and options.rerun != "never":
+        keep_suite(suite.file, record_path(options.results, model.name, suite.name, "any").with_name(SUITE_FILE))
 
 
 def said_of_kept(kept: Mapping[str, Record], suite: Suite) -> str:

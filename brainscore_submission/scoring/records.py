@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 FORMAT = 2
 LEVELS = "probe_levels"  # folder of what was scored on perturbed images, read only where it is asked for itself
+SUITE_FILE = "suite.json"  # beside the records of a user's own suite: how they average, see `suite_files.keep_suite`
 MOST_BYTES = 50_000_000  # of a record
 STATUSES = ("scored", "no access", "failed")
 PACKAGES = (
@@ -420,7 +421,7 @@ COLUMNS = [
 
 def _record_files(folder: Path) -> list[Path]:
     """JSON files that should be records: those of a layer search are not, and those of perturbed images stand apart."""
-    found = sorted(folder.rglob("*.json"))
+    found = sorted(path for path in folder.rglob("*.json") if path.name != SUITE_FILE)
     return [path for path in found if not {"layer_search", LEVELS} & set(path.relative_to(folder).parts)]
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import functools
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from ..plugin.card import GIVEN
 
 TABLE = Path(__file__).with_name("reference.toml")
 FIELDS = {"raw": ("raw",), "ceiling": ("ceiling",), "score": ("score", "score_2022")}
 """Scale of a stated value -> fields of a record that may hold it."""
+OTHER_WEIGHTS = "other weights than its card's own"
 
 
 class Stated(NamedTuple):
@@ -60,8 +64,36 @@ def stated_values() -> tuple[Stated, ...]:
     )
 
 
+def has_own_weights(origin: Mapping[str, Any] | None) -> bool:
+    """Whether weights are those that a card names: not random ones, nor a file that was given.
+
+    Parameters
+    ----------
+    origin : as `records.Record` holds it under `weights`; None counts as the card's own
+
+    Examples
+    --------
+    >>> has_own_weights({"untrained": False, "note": None}), has_own_weights({"untrained": True})
+    (True, False)
+    """
+    weights = origin or {}
+    return not (weights.get("untrained") or str(weights.get("note") or "").startswith(GIVEN))
+
+
+def why_not(one: Stated, record: Any) -> str | None:
+    """Why what is stated is not of a record of that model: other weights or another layer. A ceiling is of any model.
+
+    Parameters
+    ----------
+    record : with the fields of `records.Record`
+    """
+    if one.model and not has_own_weights(record.weights):
+        return OTHER_WEIGHTS
+    return f"layer {record.layer}, not {one.layer}" if one.layer and record.layer != one.layer else None
+
+
 def stated_of(record: Any) -> list[Stated]:
-    """What is stated of a record's benchmark and model, which is known by its name or by its card.
+    """What is stated of a record's benchmark and model, which is known by its name or by its card; see `why_not`.
 
     Parameters
     ----------

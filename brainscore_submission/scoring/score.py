@@ -17,7 +17,7 @@ from ..plugin.errors import UserError
 from ..plugin.files import require_writable_folder, sweep
 from .downloads import reason_for_bad_data
 from .fast_metrics import Job, make_job, require_engine
-from .kept import ENGINEERING, ScoreOptions, kept_records, layer_of, record_fingerprint, said_of_kept
+from .kept import ENGINEERING, ScoreOptions, keep_averages, kept_records, layer_of, record_fingerprint, said_of_kept
 from .measured import score_job
 from .recorded_model import N_CLASSES, NeedsVariance, Recorded, RecordedActivations, rehearse
 from .records import Record, versions
@@ -49,6 +49,7 @@ def score_suite(model: Model, suite: Suite, options: ScoreOptions) -> list[Recor
     for folder in (options.results, *(options.cache / kind for kind in kept_kinds)):
         sweep(folder)  # of a run that was killed while it wrote
     kept = kept_records(model, suite, options)
+    keep_averages(model, suite, options)
     todo = {leaf: area for leaf, area in suite.leaves.items() if leaf not in kept}
     if options.rerun == "never":
         todo = {}

@@ -14,16 +14,18 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..plugin.areas import AREAS_AND_BEHAVIOR
 from ..plugin.errors import UserError, suggest
-from ..plugin.files import read_toml
+from ..plugin.files import read_json, read_toml, write_whole
 from .registry import known_benchmarks, registered
 
 # A suite's shape: area -> what is averaged, each either a benchmark id or a named group of such, all unweighted.
@@ -105,6 +107,44 @@ def read_suite_file(path: Path, others: Mapping[str, str]) -> SuiteFile:
         if fault:
             raise UserError(f"{path}: {fault}")
     return found
+
+
+class KeptSuite(NamedTuple):
+    """A suite as it was when records were made: ISO time, and what its file held."""
+
+    created: str
+    file: SuiteFile
+
+
+def keep_suite(file: SuiteFile, path: Path) -> None:
+    """Write what a suite's file holds beside the records that are made of it; the same is not written again."""
+    try:
+        if read_kept_suite(path).file == file:
+            return
+    except UserError:  # none yet, or a broken one: it is written anew
+        pass
+    facts = {"created": datetime.now(UTC).isoformat(timespec="seconds"), "suite": file.model_dump()}
+    write_whole(path, (json.dumps(facts, indent=1, ensure_ascii=False) + "\n").encode(), "--results")
+
+
+def read_kept_suite(path: Path) -> KeptSuite:
+    """What `keep_suite` wrote.
+
+    Raises
+    ------
+    UserError
+        It is missing or broken.
+    """
+    facts = read_json(path, "suite")
+    if not isinstance(facts, dict) or set(facts) != {"created", "suite"} or not isinstance(facts["suite"], dict):
+        raise UserError(f"{path}: no suite as evaluate keeps it.")
+    try:
+        found = SuiteFile(**facts["suite"])
+    except ValidationError as error:
+        raise UserError(f"{path}: {_fault(error)}") from None
+    if fault := _require_areas(found, {}) or _require_sound_groups(found, {}):
+        raise UserError(f"{path}: {fault}")
+    return KeptSuite(str(facts["created"]), found)
 
 
 def _entries(path: Path) -> dict[str, Any]:

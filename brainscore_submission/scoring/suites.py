@@ -16,7 +16,7 @@ from typing import Any
 from ..plugin.areas import AREAS, AREAS_AND_BEHAVIOR, BEHAVIOR
 from ..plugin.errors import UserError, suggest
 from .registry import known_benchmarks, registered
-from .suite_files import ENDING, NAMED, Tree, read_suite_file, shipped_suites
+from .suite_files import ENDING, NAMED, SuiteFile, Tree, read_suite_file, shipped_suites
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class Suite:
     data : hash of the recordings, where they are the user's own
     source : where the tree is from, and of when
     partial : averages are taken over what was scored, and stand beside the rule of Brain-Score's site
+    file : that a user's own suite was read from, whole; None of all others
     """
 
     name: str
@@ -43,6 +44,7 @@ class Suite:
     data: str | None = None
     source: str = ""
     partial: bool = False
+    file: SuiteFile | None = None
 
     @property
     def simulated(self) -> bool:
@@ -175,6 +177,7 @@ def _from_file(path: Path) -> Suite:
         loaders={leaf: demo.loaders[leaf] for leaf in simulated},
         source=found.source,
         partial=found.average == "scored",
+        file=None if file_of_ours else found,
     )
 
 

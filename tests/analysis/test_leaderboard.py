@@ -26,15 +26,15 @@ def folder(demo_results, tmp_path_factory):
     """The five models; one is UNTRAINED, one lacks IT, and two have another measure."""
     own = tmp_path_factory.mktemp("board") / "results"
     shutil.copytree(demo_results, own)
-    first = Record.from_json(next(own.rglob("timm-resnet18/demo/demo.V1-pls.json")))
     for path in own.glob("timm-resnet18/demo/*.json"):
         record = Record.from_json(path)
         Record(**fields(record) | {"marks": ("UNTRAINED", "SIMULATED")}).write(own)
         path.with_suffix(".npz").unlink(missing_ok=True)
     (own / "crossvit_18_dagger_408/demo/demo.IT-pls.json").unlink()
-    for model, value in (("timm:resnet18", 0.25), ("crossvit_18_dagger_408_adv", 0.625)):
+    for model, value in (("timm-resnet18", 0.25), ("crossvit_18_dagger_408_adv", 0.625)):
+        first = Record.from_json(own / model / "demo/demo.V1-pls.json")
         body = Measure(metric="robust accuracy", value=value, interval=(value - 0.1, value + 0.1), n=100)
-        envelope = {"model": model, "suite": "robustness", "benchmark": "linf 4/255", "marks": (), "kind": "measure"}
+        envelope = {"suite": "robustness", "benchmark": "linf 4/255", "marks": (), "kind": "measure"}
         Record(**fields(first) | envelope | {"measured": body}).write(own)
     return own
 

@@ -65,7 +65,10 @@ def drawn(figure):
 
 def test_curves_are_those_of_the_records(results):
     records, warnings = probes.read_probes(results)
-    assert warnings == ["not drawn: a on demo.V2-pls.shuffle: no intact score"]
+    assert warnings == [
+        "demo.V1-pls.shuffle was measured over several levels, not compared: levels-1-16 (b); levels-1-16-64 (a)",
+        "not drawn: a on demo.V2-pls.shuffle: no intact score",
+    ]
     found = drawn(probes.curves(records[records["metric"] == "occlusion_accuracy"]))
     assert set(found) == {"a", "b", "chance"}
     line, _, (bars,) = found["a"].lines
@@ -97,7 +100,7 @@ def test_the_command(results, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         run(probes.main)
     facts = json.loads(capsys.readouterr().out)
-    assert len(facts["written"]) == 3 == len(list((tmp_path / "drawn").iterdir())) and len(facts["records"]) == 5
+    assert len(facts["written"]) == 4 == len(list((tmp_path / "drawn").iterdir())) and len(facts["records"]) == 5
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match="holds no probes. Measure some"):
         probes.read_probes(tmp_path / "empty")

@@ -41,10 +41,27 @@ def test_the_public_target_is_compared_on_the_same_data_formula_and_preprocessin
     Record(**own).write(tmp_path)
     other = {"model": "crossvit_18_dagger_408_adv", "card": "crossvit_18_dagger_408_adv", "preprocessing": "crop224"}
     Record(**own | other).write(tmp_path)
-    (row,) = public_targets(read_folder(tmp_path)[0]).to_dict("records")
+    (row,) = public_targets(read_folder(tmp_path)[0])[0].to_dict("records")
     assert row["model"] == "mine" and row["target_2022"] == 0.549
     assert row["difference"] == pytest.approx(0.001)
     assert row["target_today"] == pytest.approx(0.549 * PUBLIC_CEILING)
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ({"weights": {"untrained": True, "seed": 0}}, "other weights than its card's own"),
+        ({"weights": {"note": "given by --weights", "sha256": "ab" * 32}}, "other weights than its card's own"),
+        ({"layer": "blocks.0"}, "layer blocks.0, not blocks.1.blocks.1.4.norm2"),
+    ],
+)
+def test_the_public_target_is_of_the_cards_weights_and_layer(other, why, demo_results, tmp_path, run_command):
+    record = Record.from_json(demo_results / "crossvit_18_dagger_408/demo/demo.IT-pls.json")
+    own = {name: getattr(record, name) for name in Record.model_fields}
+    Record(**own | {"benchmark": PUBLIC_BENCHMARK, "suite": "public", "model": "mine"} | other).write(tmp_path)
+    facts = json.loads(run_command(main, tmp_path, "--json").stdout)
+    assert facts["public_targets"] == [] and len(facts["areas"]) == ("layer" in other)
+    assert f"not compared with the authors' value: mine on {PUBLIC_BENCHMARK}: {why}" in facts["warnings"]
 
 
 def test_the_command_shows_and_prints_the_caveat(demo_results, run_command):

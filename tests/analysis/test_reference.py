@@ -42,9 +42,10 @@ def own(demo_results, tmp_path):
     """`own(**measured)`: a folder with one record of torchvision's AlexNet on MajajHong2015.IT-pls."""
     record = Record.from_json(demo_results / "crossvit_18_dagger_408_rotation_adv/demo/demo.IT-pls.json")
 
-    def write(**measured):
+    def write(layer="features.12", weights=None, marks=("SIMULATED",), **measured):
         fields = {name: getattr(record, name) for name in Record.model_fields}
         fields |= {"model": "mine", "card": "torchvision_alexnet_IMAGENET1K_V1", "suite": "competition2022"}
+        fields |= {"layer": layer, "marks": marks, "weights": weights or record.weights}
         fields |= {"benchmark": "MajajHong2015.IT-pls", "measured": Predictivity(**dict(record.measured) | measured)}
         Record(**fields).write(tmp_path / "results")
         return tmp_path / "results"
@@ -61,6 +62,19 @@ def test_what_agrees_is_reproduced_and_what_does_not_says_by_how_much(own, run_c
     assert rows["score"]["reproduced"] and rows["score"]["own"] == pytest.approx(0.586**2 / 0.8219)
     shown = run_command(main, own(raw=0.5, ceiling=0.8219, score=0.3, score_2022=0.37)).stdout
     assert "differs by −0.0841" in shown and "differs by −0.0470" in shown and "reproduced" in shown
+
+
+def test_values_are_of_the_models_own_weights_and_layer(own, run_command):
+    facts = json.loads(run_command(main, own(raw=0.586, ceiling=0.8219, layer="features.2"), "--json").stdout)
+    assert "raw" not in {row["scale"] for row in facts["own"]}
+    assert any("layer features.2, not features.12" in line for line in facts["warnings"])
+    random = {"weights": {"untrained": True, "seed": 0}, "marks": ("UNTRAINED", "SIMULATED")}
+    facts = json.loads(run_command(main, own(raw=0.586, ceiling=0.8219, **random), "--json").stdout)
+    (ceiling,) = facts["own"]  # it is the same for any model
+    assert ceiling["scale"] == "ceiling" and ceiling["name"] == "mine [UNTRAINED]"
+    assert len(facts["warnings"]) == 2 and all("other weights than its card's own" in one for one in facts["warnings"])
+    given = {"weights": {"note": "given by --weights; its hash is not that of alexnet's file", "sha256": "ab" * 32}}
+    assert len(json.loads(run_command(main, own(raw=0.586, ceiling=0.8219, **given), "--json").stdout)["own"]) == 1
 
 
 def test_a_model_is_known_by_its_card_or_its_name(own):

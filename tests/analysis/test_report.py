@@ -24,6 +24,7 @@ from analysis.report import TEMPLATES, html, main, markdown, origins
 from analysis.summary import WHY_WIDER, caveats, summarise
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.scoring.records import read_folder
+from brainscore_submission.scoring.suites import find_suite
 
 CSS = (TEMPLATES / "report.css").read_text(encoding="utf-8")
 VOID = {"meta", "br", "wbr", "hr", "img", "link", "input"}
@@ -112,7 +113,8 @@ def test_simulated_stands_in_the_title_every_suite_and_every_figure(summary, pag
 
 def test_untrained_stands_beside_the_model(own_results, change):
     untrained = {"source": "untrained", "untrained": True, "seed": 3}
-    change(own_results, "demo.V1-pls.json", weights=untrained, marks=("UNTRAINED", "SIMULATED"))
+    for path in (own_results / "crossvit_18_dagger_408_adv/demo").glob("*.json"):
+        change(path.parent, path.name, weights=untrained, marks=("UNTRAINED", "SIMULATED"))
     summary = summarise(own_results, n_resamples=100)
     text = html(summary)
     assert re.search(r"<h1>[^\n]*UNTRAINED", text)
@@ -170,9 +172,9 @@ def test_no_access_and_unceiled_are_shown_as_such(own_results, change, no_access
 def test_a_suite_out_of_reach_is_one_warning_and_no_table(own_results, change):
     changes = {"suite": "public", "status": "no access", "reason": "no internet connection", "measured": None}
     for model in list(own_results.iterdir()):
-        shutil.copytree(model / "demo", model / "public", ignore=shutil.ignore_patterns("*.npz"))
-        for path in (model / "public").iterdir():
-            change(model / "public", path.name, **changes)
+        for benchmark, area in find_suite("public").leaves.items():
+            path = shutil.copy(model / "demo/demo.IT-pls.json", model / f"{benchmark}.json")
+            change(model, path.name, **changes, benchmark=benchmark, area=area)
     summary = summarise(own_results, n_resamples=100)
     assert summary.warnings == ["public: no access to any of its benchmarks (no internet connection)"]
     assert [suite.name for suite in summary.suites] == ["demo"]

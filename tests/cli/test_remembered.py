@@ -25,6 +25,8 @@ from brainscore_submission.plugin.card import Source, card_toml
 from brainscore_submission.plugin.checkpoint import build_network
 from brainscore_submission.plugin.fetching import weights_path
 from brainscore_submission.scoring.kept import ScoreOptions
+from brainscore_submission.scoring.records import read_folder
+from brainscore_submission.scoring.suite_files import read_kept_suite
 from brainscore_submission.scoring.suites import find_suite
 
 ROOT = Path(__file__).parents[2]
@@ -255,6 +257,17 @@ def test_a_suite_of_ones_own_changed(scored, here):
     is_there = scored(**TIMM | {"suite": "own.toml"}, weights="untrained")
     (here / "own.toml").write_text('name = "own"\n[areas]\nV4 = ["demo.V4-pls"]\nIT = ["demo.IT-pls"]\n')
     assert not is_there()
+
+
+def test_how_a_suite_of_ones_own_averages_lies_beside_its_records(scored, here):
+    whole = 'name = "own"\n[areas]\nV4 = ["demo.V4-pls"]\nIT = ["demo.IT-pls"]\n'
+    for text in (whole, f'caveat = "another"\n{whole}', whole):  # the third time nothing is opened
+        (here / "own.toml").write_text(text)
+        scored(**TIMM | {"suite": "own.toml"}, weights="untrained")
+        (kept,) = here.rglob("suite.json")
+        assert read_kept_suite(kept).file == find_suite("own.toml").file, "whole, whatever --areas says"
+    records, unread = read_folder(here / "results")
+    assert list(records["benchmark"]) == ["demo.V4-pls"] and unread == []
 
 
 @pytest.mark.parametrize(

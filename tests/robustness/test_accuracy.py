@@ -89,6 +89,18 @@ def test_a_changed_table_is_measured_again(linear, tmp_path, caplog):
     assert again.record.measured == first.record.measured and "was changed" in caplog.text
 
 
+def test_a_clean_accuracy_of_other_images_is_not_replaced_without_a_word(linear, caplog):
+    other = parse_attack("pgd:3x2")  # another record
+    first, _ = measure_accuracy(linear.book(), linear.classifier, THREAT, [FGSM])
+    again, _ = measure_accuracy(linear.book(), linear.classifier, THREAT, [other])
+    assert again.record == first.record and not caplog.text
+    replaced, _ = measure_accuracy(
+        linear.book(images=linear.read().sample(9)), linear.classifier, THREAT, [parse_attack("pgd:2x1")]
+    )
+    assert replaced.record.measured.n == 9
+    assert f"{first.record.benchmark}: replaces a record of other weights, images, settings" in caplog.text
+
+
 class Killed(BaseException):
     """As a signal ends a run: no handler of exceptions sees it."""
 
