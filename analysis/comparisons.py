@@ -6,6 +6,7 @@ whose recordings have no ceiling is compared in r. Records are read in `profiles
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -146,6 +147,27 @@ def p_in_words(p: float) -> str:
     ('= 0.040', '< 0.001')
     """
     return "< 0.001" if p < 0.001 else f"= {number(p)}"
+
+
+def alike(profiles: Sequence[Profile], measure: str) -> tuple[list[Profile], list[str]]:
+    """Those of a suite's models that have a measure of the same, as most of them do, and a line for each other one."""
+
+    def of_what(profile):
+        areas = AREAS_AND_BEHAVIOR if measure == AVERAGE else (measure,)
+        drawn = {name: its for area in areas for name, its in profile.drawn_from.get(area, {}).items()}
+        return tuple(sorted((name, drawn.get(name, "")) for name, area in profile.area_of.items() if area in areas))
+
+    there = [profile for profile in profiles if value_of(profile, measure) is not None]
+    if not there:
+        return [], []
+    most = Counter(map(of_what, there)).most_common(1)[0][0]
+    first = next(profile for profile in there if of_what(profile) == most)
+    why = [unlike(first, profile, measure) for profile in there]
+    return [one for one, reason in zip(there, why, strict=True) if not reason], [
+        f"{one.model} on {one.suite} stands in no order with {first.model}: {reason}"
+        for one, reason in zip(there, why, strict=True)
+        if reason
+    ]
 
 
 def unlike(a: Profile, b: Profile, measure: str) -> str | None:

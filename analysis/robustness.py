@@ -25,6 +25,7 @@ from brainscore_submission.robustness.summary import gaps_of, read_summary
 
 from . import figures
 from .comparable import read_results
+from .comparisons import AVERAGE, alike, value_of
 from .display import AsJson, ResultsFolder, interval, number, signed, write_table
 from .profiles import profiles_of
 
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 PUBLISHED = Path(__file__).with_name("published_robustness.toml")
 METRICS = ("clean_accuracy", "robust_accuracy", "l2_tolerance", "alignment", "perturbation_top1")
-AVERAGE = "Avg"
 MOST_EXACT = 9  # models; 9! orders are looked at one by one
 N_ORDERS = 100_000
 
@@ -98,18 +98,24 @@ def read_values(measures: pd.DataFrame) -> list[Value]:
     return sorted(lowest.values(), key=lambda one: (one.measure, -one.value))
 
 
-def brain_scores(records: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Suite and area ("demo Avg", "demo V4") -> model -> score; Avg only where all five areas are there."""
+def brain_scores(records: pd.DataFrame) -> tuple[dict[str, dict[str, float]], list[str]]:
+    """Suite and area ("demo Avg", "demo V4") -> model -> score; Avg only where all five areas are there.
+
+    And a line for each model that is left out of one, since it saw something else than the others.
+    """
     scores: dict[str, dict[str, float]] = {}
-    for profile in profiles_of(records, n_resamples=100)[0]:
-        mine = profile.values["today"]
-        for area in AREAS_AND_BEHAVIOR:
-            if area in mine:
-                scores.setdefault(f"{profile.suite} {area}", {})[profile.model] = mine[area]
-        if all(area in mine for area in AREAS_AND_BEHAVIOR):
-            average = float(np.mean([mine[area] for area in AREAS_AND_BEHAVIOR]))
-            scores.setdefault(f"{profile.suite} {AVERAGE}", {})[profile.model] = average
-    return scores
+    warnings: list[str] = []
+    profiles, _ = profiles_of(records, n_resamples=100)
+    for suite in dict.fromkeys(profile.suite for profile in profiles):
+        of_suite = [profile for profile in profiles if profile.suite == suite]
+        for measure in (*AREAS_AND_BEHAVIOR, AVERAGE):
+            comparable, others = alike(of_suite, measure)
+            warnings += others
+            found = {one.model: value_of(one, measure) for one in comparable}
+            ceiled = {model: value.value for model, value in found.items() if value.formula == "today"}
+            if ceiled:
+                scores[f"{suite} {measure}"] = ceiled
+    return scores, warnings
 
 
 def relation(one: str, other: str, x: Mapping[str, float], y: Mapping[str, float]) -> Relation:
@@ -244,7 +250,8 @@ def main(
                 f"no measure of robustness under {results}. "
                 "Make one: brainscore-submission attack --model 991 --images val/"
             )
-        scores = brain_scores(table[table["kind"] == "predictivity"])
+        scores, others = brain_scores(table[table["kind"] == "predictivity"])
+        warnings += others
         found = relations(values, scores)
         gaps = gaps_of(read_summary(effectiveness)) if effectiveness else {}
         beside = published()

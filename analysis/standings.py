@@ -16,7 +16,7 @@ from brainscore_submission.scoring.reference import has_own_weights
 from brainscore_submission.scoring.uncertainty import N_RESAMPLES, rank_intervals
 
 from .comparable import read_results
-from .comparisons import AVERAGE, measures_of, ranking_measure, unlike, value_of
+from .comparisons import AVERAGE, alike, measures_of, ranking_measure, value_of
 from .hierarchy import record_estimates
 from .profiles import Profile, profiles_of
 
@@ -110,15 +110,15 @@ def rank(rows: Sequence[Standing], profiles: Sequence[Profile]) -> list[str]:
 
     Returns
     -------
-    list of str: a line for each model that cannot be ranked among the others, who saw something else
+    list of str: a line for each model that cannot be ranked with the others, see `comparisons.alike`
     """
     measure = ranking_measure(profiles)
-    values = [None if measure is None else value_of(profile, measure) for profile in profiles]
-    there = [number for number, value in enumerate(values) if value is not None]
-    why = {(a, b): unlike(profiles[a], profiles[b], measure) for a in there for b in there}
-    # those whom most others are like
-    first = max(there, key=lambda a: sum(not why[a, b] for b in there), default=None)
-    ranked = [number for number in there if not why[first, number]]
+    if measure is None:
+        return []
+    comparable, others = alike(profiles, measure)
+    values = [value_of(profile, measure) for profile in profiles]
+    of_them = {profile.model for profile in comparable}
+    ranked = [number for number, profile in enumerate(profiles) if profile.model in of_them]
     scores = np.array([values[number].value for number in ranked])
     for number in ranked:
         rows[number].rank = 1 + int((scores > values[number].value).sum())
@@ -127,11 +127,7 @@ def rank(rows: Sequence[Standing], profiles: Sequence[Profile]) -> list[str]:
         draws = np.stack([values[n].draws - values[n].draws.mean() + values[n].value for n in ranked])
         for number, ends in zip(ranked, rank_intervals(draws), strict=True):
             rows[number].rank_interval = ends
-    return [
-        f"{profiles[number].model} on {profiles[number].suite} is not ranked with {profiles[first].model}: {reason}"
-        for number in there
-        if (reason := why[first, number])
-    ]
+    return others
 
 
 def other_measures(records: pd.DataFrame) -> dict[str, dict[str, Number]]:

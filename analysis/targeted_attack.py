@@ -114,7 +114,8 @@ def main(
             raise UserError(f"there is no {missing}. Give photos, or a folder of them.")
         require_writable_folder(output, "--output")
         aim = Aim(target, eps, steps, step)
-        averages = brain_averages(results) if results else {}
+        averages, warnings = brain_averages(results) if results else ({}, [])
+        terminal.warn(warnings)
         opened = [open_one(terminal, one, images, aim) for one in listed]
         seconds = sum(one.seconds for one in opened)
         terminal.console.print(f"about {duration_in_words(seconds)} in all", highlight=False)
@@ -201,17 +202,18 @@ def attacked(terminal: Terminal, opened: Opened, aim: Aim, output: Path, average
     return Column(model.name, tuple(model.marks), None if model.marks else average, originals, seen)
 
 
-def brain_averages(results: Path) -> dict[str, float]:
-    """Model -> mean over the five areas, of the records of the first suite that has them all."""
+def brain_averages(results: Path) -> tuple[dict[str, float], list[str]]:
+    """Model -> mean over the five areas, of the records of the first suite that has them all; what was left out."""
     from .profiles import profiles_of, read_predictivity
 
-    profiles, _ = profiles_of(read_predictivity(results)[0], n_resamples=100)
+    records, warnings = read_predictivity(results)
+    profiles, _ = profiles_of(records, n_resamples=100)
     means = {}
     for profile in profiles:
         scores = [profile.values["today"].get(area) for area in AREAS_AND_BEHAVIOR]
         if None not in scores:
             means.setdefault(profile.model, float(np.mean(scores)))
-    return means
+    return means, warnings
 
 
 def in_order(columns: Sequence[Column]) -> list[Column]:

@@ -70,7 +70,9 @@ def test_models_on_other_benchmarks_of_an_area_are_not_ranked_together(write, fo
             write(one, 0.5, model=model, suite="benchmarks", area="V4")
     standings = read_standings(folder, n_resamples=100)
     assert [row.rank for row in standings.rows] == [1, None]
-    assert "b on benchmarks is not ranked with a: V4 is of other benchmarks, y" in standings.warnings
+    assert "b on benchmarks stands in no order with a: V4 is of other benchmarks, y" in standings.warnings
+    with_others, lines = robustness.brain_scores(read_results(folder)[0])
+    assert with_others == {"benchmarks V4": {"a": 0.5}} and lines == standings.warnings
 
 
 def test_images_of_one_name_are_told_apart_by_their_data(write, told):
