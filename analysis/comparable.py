@@ -26,6 +26,8 @@ from .display import missing
 if TYPE_CHECKING:
     import pandas as pd
 
+PROBES = "probes"  # suite of the records of `brainscore-submission probe`
+
 
 def read_results(folder: str | Path) -> tuple[pd.DataFrame, list[str]]:
     """The records of a folder, as `records.read_folder`, so that equal names mean what may be averaged and compared.
@@ -78,9 +80,9 @@ def suites_of(table: pd.DataFrame) -> tuple[dict[str, Suite], list[str]]:
             if found is not None:
                 kept[path] = found
         if kept:
-            newest = max(kept, key=lambda path: kept[path][0])
-            suites[name] = Suite(name, kept[newest][1].tree)
-            other = sorted(path.parent.parent.name for path in kept if kept[path][1].tree != kept[newest][1].tree)
+            newest = max(kept, key=lambda path: kept[path].created)
+            suites[name] = Suite(name, kept[newest].file.tree)
+            other = sorted(path.parent.parent.name for path in kept if kept[path].file.tree != suites[name].areas)
             if other:
                 warnings.append(f"{name}: its file was changed since {few(other)} was scored; as it is now counts")
     return suites, warnings
@@ -117,9 +119,8 @@ def _still_in_its_suite(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 def network_of(record: Any) -> str | None:
     """Which network a record is of, in words: card, weights and preprocessing; None where it names no weights."""
-    if record.weights is None:
+    if (weights := record.weights) is None:
         return None
-    weights = record.weights
     given = weights.get("sha256") or weights.get("sha1")
     words = [
         "random weights" if weights.get("untrained") else f"weights {given[:12]}" if given else "unknown weights",
@@ -177,7 +178,10 @@ def _of_one_network(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 def _on_one_data_set(table: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     def seen(row):
-        return row.suite if row.kind == "predictivity" else (row.settings or {}).get("images") or row.benchmark
+        if row.kind == "predictivity":
+            return row.suite
+        # each probe is held against itself alone, measures of robustness also against each other
+        return row.suite != PROBES and (row.settings or {}).get("images") or row.benchmark
 
     data = [f"data-{(row.data or 'unknown')[:8]}" for row in table.itertuples()]
     return _apart(table, [seen(row) for row in table.itertuples()], data, "holds several data sets, not compared")

@@ -20,14 +20,13 @@ from brainscore_submission.scoring.records import marks_of as marks_of_records
 from brainscore_submission.words import words_of
 
 from . import figures
-from .comparable import read_results
+from .comparable import PROBES, read_results
 from .display import AsJson, ResultsFolder, interval, number, write_table
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
 
-SUITE = "probes"
 SHAPE_BIAS = "shape_bias"
 
 
@@ -85,7 +84,7 @@ def read_probes(folder: Path) -> tuple[pd.DataFrame, list[str]]:
         there are none
     """
     table, warnings = read_results(folder)
-    mine = table[(table["suite"] == SUITE) & (table["kind"] == "measure")]
+    mine = table[(table["suite"] == PROBES) & (table["kind"] == "measure")]
     failed = mine[mine["status"] != "scored"]
     warnings += [f"not drawn: {one.model} on {one.benchmark}: {one.reason}" for one in failed.itertuples()]
     mine = mine[mine["status"] == "scored"].sort_values(["benchmark", "model"])

@@ -241,7 +241,7 @@ def _by_area(suite, by_benchmark):
 def _gaps(records, values):
     """Which areas of the suite have no score, and why: a line for each reason, areas from shallow to deep."""
     by_reason = {}
-    for area in sorted(set(records["area"]), key=lambda area: (depth_of(area), area)):
+    for area in sorted(set(records["area"].dropna()), key=lambda area: (depth_of(area), area)):
         if area not in values["today"] and area not in values["unceiled"]:
             mine = records[records["area"] == area]
             reasons = sorted({reason for reason in mine["reason"] if reason})

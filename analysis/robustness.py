@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 PUBLISHED = Path(__file__).with_name("published_robustness.toml")
 METRICS = ("clean_accuracy", "robust_accuracy", "l2_tolerance", "alignment", "perturbation_top1")
+USUAL_SEARCH, USUAL_LIMIT = "minimal", 10.0  # of a tolerance: not said
 MOST_EXACT = 9  # models; 9! orders are looked at one by one
 N_ORDERS = 100_000
 
@@ -88,9 +89,13 @@ def read_values(measures: pd.DataFrame) -> list[Value]:
         if row.metric not in METRICS or row.status != "scored":
             continue
         settings = row.settings or {}
-        words = (row.metric, settings.get("threat"), settings.get("judge") and f"judge {settings['judge']}")
-        measure = " ".join([*filter(None, words), f"on {settings.get('images', '?')}"])
         attack = settings.get("attack") or ""
+        words = [row.metric, settings.get("threat"), settings.get("judge") and f"judge {settings['judge']}"]
+        if row.metric in ("l2_tolerance", "alignment") and not attack.startswith(USUAL_SEARCH):
+            words.append(attack)
+        if settings.get("limit", USUAL_LIMIT) != USUAL_LIMIT:
+            words.append(f"up to {settings['limit']:g}")
+        measure = " ".join([*filter(None, words), f"on {settings.get('images', '?')}"])
         one = Value(row.model, row.marks, measure, attack, float(row.value), row.interval, int(row.n))
         known = lowest.get((row.model, measure))
         if known is None or (row.metric == "robust_accuracy" and one.value < known.value):

@@ -126,6 +126,20 @@ def test_tolerance_is_held_against_clean_accuracy(results):
     assert pairs == [("l2_tolerance on val", "clean_accuracy on val")]
 
 
+def test_another_search_or_limit_is_another_tolerance(tmp_path):
+    measure("a", "l2_tolerance", 1.0, "minimal:100").write(tmp_path)
+    measure("a", "l2_tolerance", 9.0, "linsley2023").write(tmp_path)
+    other = measure("b", "l2_tolerance", 0.5, "minimal:100")
+    settings = {"measured": other.measured.model_copy(update={"settings": other.measured.settings | {"limit": 0.5}})}
+    other.model_copy(update=settings).write(tmp_path)
+    values = {(one.model, one.measure): one.value for one in read_values(read_folder(tmp_path)[0])}
+    assert values == {
+        ("a", "l2_tolerance on val"): 1.0,
+        ("a", "l2_tolerance linsley2023 on val"): 9.0,
+        ("b", "l2_tolerance up to 0.5 on val"): 0.5,
+    }
+
+
 def test_published_gaps_stand_beside_own_ones_of_the_same_strongest_attack(typed, tmp_path):
     def rows(strongest):
         steps = [1, 2, 5, 10, strongest]
