@@ -155,6 +155,13 @@ def test_engines_that_compute_the_same_and_layers_of_other_areas_stand_together(
     assert len(table) == 2 and warnings == []
 
 
+def test_other_weights_under_a_cards_name_do_not_get_its_accuracy(write, told):
+    card = {"model": "crossvit_18_dagger_408", "card": "crossvit_18_dagger_408"}
+    for note, top1 in ((None, 83.05), ("given by --weights; its hash is not that of 1057's file", None)):
+        write("demo.V4-pls", 0.4, **card, weights={"sha256": "ab" * 32, "note": note})
+        assert told(leaderboard.main)["models"][0].get("top-1") == top1
+
+
 # --- suites ----------------------------------------------------------------------------------------------------------
 
 GROUPED = """
