@@ -104,7 +104,9 @@ def main(
     if not images or not (model or models):
         raise typer.BadParameter("give --model (or --models) and --images.")
     with front_end() as terminal:
-        if weights not in (None, "untrained") and len(model or ()) > 1:
+        from brainscore_submission.plugin.checkpoint import is_untrained
+
+        if weights and not is_untrained(weights) and len(model or ()) > 1:
             raise UserError("one --weights for several models: list them in a file, --models checkpoints.toml.")
         common = Asked("", weights=weights, ema=ema, device=device, batch_size=batch_size)
         listed = asked_of_each(model or (), models, common)

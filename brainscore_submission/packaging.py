@@ -20,7 +20,6 @@ from .plugin.errors import UserError
 from .plugin.files import hash_file, require_writable, whole_file
 
 PLUGIN = Path(__file__).parent / "plugin"
-UNTRAINED = "untrained"
 HOW_TO_UPLOAD = (
     "Upload them: `brainscore-submission weights … -o w.pt`, then w.pt on brain-score.org (profile, large files).\n"
     "Then give --weights w.pt --weights-location s3:<bucket>/<key>@<version>, as that page shows it."
@@ -174,7 +173,9 @@ def _zip_path(out: str | Path, name: str) -> Path:
 
 
 def _demand_trained(card: Card, weights: str | Path | None) -> None:
-    if weights == UNTRAINED:
+    from .plugin.checkpoint import is_untrained
+
+    if is_untrained(weights):
         raise UserError(f"untrained weights of '{card.name}' do not go to the site. Give a trained checkpoint.")
 
 

@@ -378,11 +378,13 @@ def test_a_card_without_hash_at_another_place_cannot_be_verified(card, tmp_path)
         package(unverified, LAYERS, NAME, tmp_path, LOCATION)
 
 
-def test_untrained_weights_are_never_packed_or_exported(card, tmp_path):
+@pytest.mark.parametrize("weights", ["untrained", "untrained:3"])
+def test_untrained_weights_are_never_packed_or_exported(card, tmp_path, weights):
     with pytest.raises(UserError, match="untrained"):
-        package(card, LAYERS, NAME, tmp_path, LOCATION, weights="untrained")
+        package(card, LAYERS, NAME, tmp_path, LOCATION, weights=weights)
     with pytest.raises(UserError, match="untrained"):
-        export_weights(card, "untrained", tmp_path / "w.pt")
+        export_weights(card, weights, tmp_path / "w.pt")
+    assert not (tmp_path / "w.pt").exists()
     without_source = replace(card, weights=replace(card.weights, sources=()))
     with pytest.raises(
         UserError, match=r"(?s)no place the server can fetch its weights from \(it names none\).*Upload them"

@@ -108,7 +108,7 @@ def test_titles_say_name_marks_score_and_what_was_reached():
         ),
         (["--model", NETWORK, "--weights", "untrained", "--images", "photos", "--target", "1000"], "out of range"),
         (["--model", NETWORK, "--model", "991", "--weights", "a.pt", "--images", "photos"], "list them in a file"),
-        (["--model", NETWORK, "--model", NETWORK, "--weights", "untrained", "--images", "photos"], "stands twice"),
+        (["--model", NETWORK, "--model", NETWORK, "--weights", "untrained:3", "--images", "photos"], "stands twice"),
     ],
 )
 def test_wrong_words_are_one_or_two_lines(typed, arguments, says):
