@@ -12,7 +12,6 @@ import hashlib
 import io
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,7 @@ from brainscore_submission.cli.progress import progress_bar
 from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.plugin.files import require_writable_folder, write_whole
+from brainscore_submission.scoring.naming import folder_name
 from brainscore_submission.scoring.published import published_model
 from brainscore_submission.words import count, duration_in_words
 
@@ -246,7 +246,7 @@ def write_all(columns: Sequence[Column], output: Path, aim: Aim) -> list[Path]:
 
     kept = frame_steps(aim.steps)
     for column in columns:
-        folder = output / re.sub(r"[^\w.+-]+", "-", column.name)
+        folder = output / folder_name(column.name)
         frames = as_pictures(column.seen["frames"])
         for row, photo in enumerate(column.seen["identity"]):
             write_picture(folder / f"{photo}.png", as_pictures(column.seen["adversarial"])[row])

@@ -26,7 +26,8 @@ from ..labelled_images.images import LabelledImages
 from ..models.model import Model
 from ..plugin.errors import UserError, suggest
 from ..plugin.files import write_whole
-from ..scoring.records import Measure, Record, record_path, versions
+from ..scoring.naming import record_path
+from ..scoring.records import Measure, Record, require_own_folder, versions
 from ..scoring.sidecar import RecordError
 from .blocks import Look, forget, image_by_image
 
@@ -69,6 +70,7 @@ class RecordBook:
     ):
         if rerun not in RERUN:
             raise UserError(f"unknown rerun policy '{rerun}'.{suggest(rerun, RERUN)}")
+        require_own_folder(results, model.name)
         self.model, self.images, self.results, self.rerun, self.command = model, images, results, rerun, command
         self.suite = suite
 
