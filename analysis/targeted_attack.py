@@ -8,9 +8,7 @@ As Figure 1 of Berrios & Deza (2022): what a network needs to be shown tells wha
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -105,6 +103,7 @@ def main(
         raise typer.BadParameter("give --model (or --models) and --images.")
     with front_end() as terminal:
         from brainscore_submission.plugin.checkpoint import is_untrained
+        from brainscore_submission.robustness.blocks import forget
 
         if weights and not is_untrained(weights) and len(model or ()) > 1:
             raise UserError("one --weights for several models: list them in a file, --models checkpoints.toml.")
@@ -125,6 +124,8 @@ def main(
             return
         columns = in_order([attacked(terminal, one, aim, output, averages) for one in opened])
         paths = write_all(columns, output, aim)
+        for one in opened:
+            forget(unfinished(one, aim, output))
         rows = summary(columns)
         if as_json:
             terminal.write_json({"target": target, "written": [str(path) for path in paths], "results": rows})
@@ -183,14 +184,12 @@ def attacked(terminal: Terminal, opened: Opened, aim: Aim, output: Path, average
     from brainscore_submission.robustness.targeted import towards
 
     model, photos = opened.model, opened.photos
-    facts = [model.fingerprint, photos.fingerprint, opened.target, *aim[1:], model.batch_size]
-    key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
     with progress_bar(terminal) as advance:
         seen = image_by_image(
             photos,
             towards(opened.classifier, opened.target, eps=aim.eps, steps=aim.steps, step=aim.step),
             size=model.batch_size,
-            unfinished=output / "unfinished" / key,
+            unfinished=unfinished(opened, aim, output),
             progress=lambda done, total: advance(model.name, done, total),
         )
     published = published_model(model.card.competition_id) if model.card.competition_id else None
@@ -199,6 +198,14 @@ def attacked(terminal: Terminal, opened: Opened, aim: Aim, output: Path, average
     originals = np.concatenate([as_pictures((255 * one).round().byte().numpy()) for one in pixels])
     # random weights have no brain score of the trained ones
     return Column(model.name, tuple(model.marks), None if model.marks else average, originals, seen)
+
+
+def unfinished(opened: Opened, aim: Aim, output: Path) -> Path:
+    """Where the batches of a network lie until everything is written."""
+    from brainscore_submission.robustness.recording import fingerprint_of
+
+    settings = aim._asdict() | {"target": opened.target}
+    return output / "unfinished" / fingerprint_of(opened.model, opened.photos, settings)[:24]
 
 
 def brain_averages(results: Path) -> dict[str, float]:
@@ -240,8 +247,7 @@ def summary(columns: Sequence[Column]) -> list[dict]:
 
 
 def write_all(columns: Sequence[Column], output: Path, aim: Aim) -> list[Path]:
-    """PNG and frames of each network and photo, trace.csv, panel.png, panel.gif; unfinished work is deleted."""
-    from brainscore_submission.robustness.blocks import forget
+    """PNG and frames of each network and photo, trace.csv, panel.png and panel.gif."""
     from brainscore_submission.robustness.targeted import frame_steps
 
     kept = frame_steps(aim.steps)
@@ -260,7 +266,6 @@ def write_all(columns: Sequence[Column], output: Path, aim: Aim) -> list[Path]:
         for place, number in enumerate(kept)
     ]
     paths.append(write_whole(output / "panel.gif", as_gif([*film, last]), "--output"))
-    forget(output / "unfinished")
     return paths
 
 
