@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 HELP = SEARCH_HELP.replace("brainscore-submission search", "python -m analysis.layer_search")
 
 
-def draw(result: SearchResult, committed: Mapping[str, str]) -> list[Path]:
-    """Draw heat map and profiles into the search's folder, as SVG and PNG; `committed` layers of areas are marked."""
+def draw(result: SearchResult, table: Path, committed: Mapping[str, str]) -> list[Path]:
+    """Draw heat map and profiles beside the search's table, as SVG and PNG; `committed` layers of areas are marked."""
     from . import layer_plots
     from .figures import save
 
-    search = layer_plots.read_search(result.folder / "table.json")
+    search, of_areas = layer_plots.read_search(table), table.stem.removeprefix("table")
     names = {area: result.survey.same_as.get(layer, layer) for area, layer in committed.items()}
     return [
-        *save(layer_plots.heat_map(search, names), result.folder, "heat_map", "--results"),
-        *save(layer_plots.profiles(search, names), result.folder, "profiles", "--results"),
+        *save(layer_plots.heat_map(search, names), table.parent, f"heat_map{of_areas}", "--results"),
+        *save(layer_plots.profiles(search, names), table.parent, f"profiles{of_areas}", "--results"),
     ]
 
 

@@ -60,11 +60,15 @@ def predict(
     if output.suffix not in ENDINGS:
         raise UserError(f"{output}: predictions are written as .nc (netCDF) or .csv. Give -o predictions.nc")
     with front_end(verbose) as terminal:
+        from ..recordings.checking import converted
+        from ..recordings.images import images_below
         from ..scoring.kept import ScoreOptions, layer_of
-        from ..scoring.prediction import image_files, kept_or_fitted, predict_responses
+        from ..scoring.prediction import kept_or_fitted, predict_responses
         from .many import with_room
 
-        files = image_files(images)
+        read, notes = images_below(images)
+        files = [image.path for image in read.values()]
+        terminal.warn(finding.message for finding in [*notes, *converted(list(read.values()))])
         require_writable(output)
         suite = asked.open_suite()
         neural = [leaf for leaf, place in suite.leaves.items() if place != BEHAVIOR] or list(suite.leaves)

@@ -143,7 +143,8 @@ def search_command(
                     watcher=watcher,
                 )
                 result = search_layers(opened, searched, options)
-            paths = [*write_tables(result), *(draw(result, given or opened.layers) if draw else [])]
+            paths = write_tables(result)
+            paths += draw(result, paths[-1], given or opened.layers) if draw else []
             against = compared(result, given)
             map_path, map_name = write_layer_map(result) if write else (None, None)
             paths += [map_path] if map_path else []

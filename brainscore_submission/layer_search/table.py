@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from ..plugin.files import write_whole
+from ..plugin.errors import UserError
+from ..plugin.files import read_json, write_whole
 from ..scoring.records import versions
 
 if TYPE_CHECKING:
@@ -118,9 +119,17 @@ def _against(result: SearchResult, choice: Any, layer: str) -> dict[str, Any]:
 
 
 def write_tables(result: SearchResult) -> list[Path]:
-    """Write table.csv, and table.json with the search's origin, into the search's folder."""
-    frame = table(result)
-    paths = [result.folder / "table.csv", result.folder / "table.json"]
+    """Write table.csv, and table.json with the search's origin, into the search's folder.
+
+    Of fewer areas than the table that lies there they are called by their areas: ``table-V1-IT.csv``.
+    """
+    frame, areas = table(result), list(result.choices)
+    try:
+        before = set(read_json(result.folder / "table.json", "layer search")["choices"])
+    except (UserError, LookupError, TypeError):  # none, or one that says nothing
+        before = set()
+    name = "table" if before <= set(areas) else "-".join(["table", *areas])
+    paths = [result.folder / f"{name}.csv", result.folder / f"{name}.json"]
     write_whole(paths[0], frame.to_csv(index=False).encode(), "--results")
     facts = {**summary(result), "columns": COLUMNS, "layers": _rows(frame)}
     text = json.dumps(facts, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ from .table import summary
 
 if TYPE_CHECKING:
     from .search import SearchResult
+
+logger = logging.getLogger(__name__)
 
 SEARCHED = "searched"
 
@@ -80,7 +83,7 @@ def write_layer_map(result: SearchResult, folder: Path = Path("layer_maps")) -> 
     """Write the chosen layers and their origin.
 
     A map that was not written by a search (the paper's) is never overwritten: beside it, the searched one gets the
-    name "searched".
+    name "searched". Another one that a search wrote is set aside under the time of that search, and named.
 
     Returns
     -------
@@ -92,9 +95,22 @@ def write_layer_map(result: SearchResult, folder: Path = Path("layer_maps")) -> 
     name = "paper" if _is_free(result, folder) else SEARCHED
     path = folder / (f"{identifier}.json" if name == "paper" else f"{identifier}.{name}.json")
     layer_map = checked_layer_map({area: result.choices[area].layer for area in AREAS}, path.name)
+    _set_aside(path, identifier, layer_map)
     _write_json(origin_path(path), {"layer_map": path.name, **_origin(result)})
     _write_json(path, layer_map)
     return path, name
+
+
+def _set_aside(path: Path, identifier: str, layer_map: Mapping[str, str]) -> None:
+    """Keep a searched map that names other layers, its origin with it."""
+    search = search_of(path) if path.is_file() else None
+    if search is None or read_layer_map(path) == dict(layer_map):
+        return
+    kept = f"{SEARCHED}_{datetime.datetime.fromtimestamp(path.stat().st_mtime, datetime.UTC):%Y%m%d_%H%M%S}"
+    aside = path.parent / f"{identifier}.{kept}.json"
+    path.replace(aside)
+    origin_path(path).replace(origin_path(aside))
+    logger.warning("the layer map %s, %s, names other layers: kept, --layer-map %s opens it", path, search, kept)
 
 
 def _is_free(result: SearchResult, folder: Path) -> bool:

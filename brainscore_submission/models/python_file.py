@@ -16,15 +16,18 @@ visual_degrees, training, untrained = 8, "on faces", False
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -35,6 +38,7 @@ from ..plugin.errors import UserError, suggest
 from ..plugin.files import file_sha256, hash_file
 from ..plugin.timm_card import identifier_of
 
+OF_THE_SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/", "/lib")
 MAY_HOLD = ("load", "preprocessing", "layers", "visual_degrees", "training", "untrained")
 
 
@@ -49,10 +53,11 @@ def python_card(typed: str) -> Card:
     path = Path(typed)
     module = _run(path)
     preprocessing = _preprocessing(module, path)
-    n_classes = _n_classes(_network(module, path), preprocessing.input_px, path)
+    network = _network(module, path)
+    n_classes = _n_classes(network, preprocessing.input_px, path)
     return Card(
         identifier=identifier_of(path.stem) if path.stem[0].isalpha() else f"model_{identifier_of(path.stem)}",
-        architecture=f"{path.name} {_hash_of_code(path)}",  # whatever changes the code may change an activation
+        architecture=f"{path.name} {_hash_of_making(path, network)}",  # whatever changes it may change an activation
         weights=Weights(file=str(path)),
         preprocessing=preprocessing,
         title=path.name,
@@ -127,31 +132,51 @@ def _preprocessing(module: ModuleType, path: Path) -> Preprocessing:
 
 
 def _n_classes(network: nn.Module, input_px: int, path: Path) -> int:
-    with torch.no_grad(), _as_user_errors(path):
+    with torch.no_grad(), _beside(path), _as_user_errors(path):
         output = network(torch.zeros(1, 3, input_px, input_px))
     return output.shape[1] if isinstance(output, torch.Tensor) and output.ndim == 2 else 0
 
 
 def _hash(network: nn.Module) -> str:
-    """Of all parameters and buffers, under their names."""
+    """Of all parameters and buffers, those that no checkpoint keeps among them, under their names."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(tensor.contiguous().view(torch.uint8).numpy().tobytes() if tensor.ndim else str(tensor).encode())
+    for name, tensor in sorted((network.state_dict() | dict(network.named_buffers())).items()):
+        digest.update(f"{name} {_in_words(tensor)}\n".encode())
     return digest.hexdigest()
 
 
 _imported: dict[str, Path] = {}  # modules beside the model file that was run last, which it has imported
+_opened: set[Path] = set()  # files that were opened to be read while it ran, or its network
+_watching = False
+
+
+@functools.cache
+def _watch_files() -> None:
+    """Note what is opened, from now on: Python has no way to take such a hook away."""
+
+    def note(event: str, arguments: tuple) -> None:
+        if not _watching or event != "open" or not isinstance(arguments[0], str | bytes | os.PathLike):
+            return
+        path, mode, flags = arguments
+        written = set(mode) & set("wax+") if mode else flags & (os.O_WRONLY | os.O_RDWR)
+        if not written:
+            _opened.add(Path(os.fsdecode(path)).resolve())
+
+    sys.addaudithook(note)
 
 
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[None]:
-    """Modules that lie beside the file can be imported by it, as where Python runs it."""
+    """Modules that lie beside the file can be imported by it, as where Python runs it; files it reads are noted."""
+    global _watching
     folder, before = path.absolute().parent, set(sys.modules)
     sys.path.insert(0, str(folder))
+    _watch_files()
+    _watching = True
     try:
         yield
     finally:
+        _watching = False
         sys.path.remove(str(folder))
         for name in set(sys.modules) - before:
             file = Path(getattr(sys.modules[name], "__file__", None) or "")
@@ -165,18 +190,47 @@ def _forget_imported() -> None:
     for name in _imported:
         sys.modules.pop(name, None)
     _imported.clear()
+    _opened.clear()
     importlib.invalidate_caches()
 
 
-def _hash_of_code(path: Path) -> str:
-    """Of the file that was run last, and of the modules beside it that it has imported."""
-    if not _imported:
-        return file_sha256(path)
-    folder = path.absolute().parent
-    each = [
-        (str(file.relative_to(folder)), file_sha256(file)) for file in sorted({path.absolute(), *_imported.values()})
-    ]
-    return hashlib.sha256(repr(each).encode()).hexdigest()
+def _hash_of_making(path: Path, network: nn.Module) -> str:
+    """Of the file that was run last, of what it imported beside it and what it read, and how its modules are set.
+
+    Left out is what comes with the system, and with Python's packages: their versions are in every fingerprint.
+    """
+    with_python = [Path(one).resolve() for one in (sys.prefix, sys.base_prefix, Path(__file__).parent.parent)]
+    read = {
+        file
+        for file in _opened
+        if file.is_file()
+        and file.parent.name != "__pycache__"
+        and not str(file).startswith(OF_THE_SYSTEM)
+        and not any(file.is_relative_to(place) for place in with_python)
+    }
+    files = sorted({path.resolve(), *(file.resolve() for file in _imported.values()), *read})
+    facts: list[tuple] = [(os.path.relpath(file, path.resolve().parent), file_sha256(file)) for file in files]
+    plain = vars(nn.Module()).keys()
+    for name, module in network.named_modules():
+        settings = {key: _in_words(value) for key, value in sorted(vars(module).items()) if key not in plain}
+        facts.append((name, type(module).__qualname__, settings))
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def _in_words(value: Any) -> str:
+    """The same for the same value in every process: numbers, words and arrays whole, all else by its kind."""
+    if isinstance(value, torch.Tensor):
+        flat = value.detach().cpu().contiguous().reshape(-1)
+        return f"{value.dtype} {tuple(value.shape)} {hashlib.sha256(flat.view(torch.uint8).numpy()).hexdigest()}"
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return f"{value.dtype} {value.shape} {hashlib.sha256(np.ascontiguousarray(value)).hexdigest()}"
+    if isinstance(value, Mapping):
+        return repr([(repr(key), _in_words(held)) for key, held in value.items()])
+    if isinstance(value, list | tuple):
+        return repr([_in_words(held) for held in value])
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes | np.generic):
+        return repr(value)
+    return getattr(value, "__qualname__", type(value).__qualname__)
 
 
 @contextlib.contextmanager

@@ -237,14 +237,14 @@ def _point(
     """What is known of a benchmark at one level."""
     score, whole = value_of(record), value_of(intact)
     point: dict[str, Any] = {"level": level.level, "score": score, "reason": record.reason}
-    point |= dict.fromkeys(("interval", "relative", "relative_interval", "difference", "difference_interval", "p"))
+    point["interval"] = None if record.measured is None else record.measured.interval
+    point |= dict.fromkeys(("relative", "relative_interval", "difference", "difference_interval", "p"))
     if score is None or not whole:
         return point
     point |= {"relative": score / whole, "difference": score - whole}
     if draws is not None and intact_draws is not None:
         paired = paired_difference(draws, intact_draws)
         point |= {
-            "interval": percentiles(draws),
             "relative_interval": percentiles(draws / intact_draws) if _above_0(intact_draws) else None,
             "difference_interval": (float(paired.low), float(paired.high)),
             "p": float(paired.p),

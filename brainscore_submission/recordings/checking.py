@@ -1,6 +1,7 @@
 """`recordings check`: what was understood, how reliable it is, what to mend. Runs no network."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from .behavior import ChoiceBenchmark, check_choices
 from .benchmark import benchmark_id, ceiling_of, check_metric
 from .consistency import MIN_STIMULI, ceiling_interval, has_ceiling, is_repeated, reliability
 from .findings import Finding, FolderError
+from .images import Image
 from .manifest import FILE_NAME
 from .metrics import METRICS
 from .reading import Recordings, read_recordings
@@ -227,6 +229,12 @@ def _about_images(recordings: Recordings) -> list[Finding]:
                 "Pad them to squares with the background that was shown.",
             )
         )
+    return findings + converted(images)
+
+
+def converted(images: Sequence[Image]) -> list[Finding]:
+    """Which images a network is shown otherwise than their files have them."""
+    findings = []
     see_through = [image.name for image in images if "A" in image.mode or "transparency" in image.mode]
     if see_through:
         findings.append(
@@ -236,12 +244,12 @@ def _about_images(recordings: Recordings) -> list[Finding]:
                 "Save them on the background that was shown, as RGB or grey.",
             )
         )
-    converted = [image.name for image in images if image.mode in ("CMYK", "YCbCr", "HSV")]
-    if converted:
+    of_other_colours = [image.name for image in images if image.mode in ("CMYK", "YCbCr", "HSV")]
+    if of_other_colours:
         findings.append(
             Finding(
                 "warning",
-                f"{count(len(converted), 'image')} of other colours than RGB: {few(converted, limit=3)}.",
+                f"{count(len(of_other_colours), 'image')} of other colours than RGB: {few(of_other_colours, limit=3)}.",
                 "They are converted without a colour profile: save them as RGB, as they were shown.",
             )
         )

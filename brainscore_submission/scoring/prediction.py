@@ -33,7 +33,6 @@ from .suites import NoAccess, Suite, load
 
 logger = logging.getLogger(__name__)
 
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 BLOCK_COLUMNS = 4096  # features that are centred at a time, in float64
 
 
@@ -140,24 +139,6 @@ def _cross_validated(job: Job, model: Model, suite: Suite, recorded: Recorded, b
     envelope = describe_record(job.identifier, job.area, model, suite, job.engine)
     _, sidecar = score_job(job, candidate, envelope, n_resamples=2)
     return sidecar.r.mean(axis=0)
-
-
-def image_files(folder: str | Path) -> list[Path]:
-    """The images of a folder, by name; or one image.
-
-    Raises
-    ------
-    UserError
-        There is none.
-    """
-    folder = Path(folder)
-    if folder.is_file():
-        return [folder]
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGES)
-    if not found:
-        what = "there is no such folder" if not folder.is_dir() else f"it holds no image ({', '.join(IMAGES)})"
-        raise UserError(f"--images {folder}: {what}.")
-    return found
 
 
 def predict_responses(

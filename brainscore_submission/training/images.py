@@ -26,6 +26,8 @@ from ..plugin.preprocessing import unit_range
 from .augmentation import augmented
 from .recipes import Recipe
 
+LOOKED_AT = 200  # images of whose bytes a run takes note: of all it would take as long as an epoch
+
 
 class Unreadable(UserError):
     """An image that cannot be read, met while training."""
@@ -153,12 +155,22 @@ def open_images(
 
 
 def fingerprint(source: Source) -> str:
-    """Hash of names and labels. Of bytes it would take as long as an epoch, and a broken file could not be replaced."""
+    """Hash of names and labels; not of bytes: a broken file may be replaced."""
     facts = [source.identities, source.labels.tolist()]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
-def _drawn(source: Source, rows: Sequence[int], n_images: int) -> list[int]:
+def hashes_of_some(training: TrainingImages, held_out: LabelledImages) -> dict[str, str]:
+    """Name -> hash of at most `LOOKED_AT` images that are trained on, and of as many that are validated on."""
+    source = training.source
+    found = {source.identities[row]: source.hash_of(row) for row in _drawn(source, training.rows, LOOKED_AT)}
+    for row in _drawn(held_out, range(len(held_out)), LOOKED_AT):
+        pixels = held_out.read(row).numpy()
+        found[f"{held_out.identities[row]} (validation)"] = hashlib.sha256(pixels.tobytes()).hexdigest()
+    return found
+
+
+def _drawn(source: Source | LabelledImages, rows: Sequence[int], n_images: int) -> list[int]:
     """At most so many of the rows, by the hashes of their names: always the same ones."""
     by_hash = sorted(rows, key=lambda row: hashlib.sha256(source.identities[row].encode()).digest())
     return sorted(by_hash[:n_images])

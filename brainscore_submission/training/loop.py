@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import logging
 import math
 import signal
 import time
@@ -22,14 +23,17 @@ from ..attacks.classifier import Classifier
 from ..labelled_images.images import LabelledImages
 from ..plugin.errors import UserError
 from ..plugin.hooks import exact_arithmetic
-from .images import Batch, TrainingImages, Unreadable, fingerprint
+from ..words import few
+from .images import Batch, TrainingImages, Unreadable, fingerprint, hashes_of_some
 from .network import Normalised, Opened
 from .objectives import Images, loss_of
 from .processes import Processes
 from .recipes import Recipe
 from .schedules import learning_rate, radius_share
-from .state import Log, load_state, require_same_run, save_epoch, save_state
+from .state import Log, changed_images, load_state, require_same_run, save_epoch, save_state
 from .validation import best_epoch, overfitted, validate
+
+logger = logging.getLogger(__name__)
 
 PRECISIONS = ("float32", "bfloat16", "float64")
 Watch = Callable[[str, int, "int | None"], None]
@@ -66,9 +70,15 @@ class Job:
     @property
     def facts(self) -> dict[str, Any]:
         """What a run must not change while it goes on."""
+        card = self.opened.card
         return {
             "recipe": dataclasses.asdict(self.recipe),
             "weights": {name: self.opened.origin.get(name) for name in ("sha256", "seed")},
+            "network": {
+                "architecture": card.architecture,
+                "num_classes": card.num_classes,
+                "preprocessing": dataclasses.asdict(card.preprocessing),
+            },
             "data": {"fingerprint": fingerprint(self.images.source), "images": len(self.images.rows)},
             "validation": {"images": _names_hash(self.held_out)},
             "precision": self.precision,
@@ -161,6 +171,11 @@ def train(job: Job, processes: Processes, watch: Watch) -> list[dict[str, float]
         raise UserError(f"a batch of {job.recipe.batch} images is too small for {processes.world} processes.")
     if processes.first:
         require_same_run(job.folder, job.facts)
+        if changed := changed_images(job.folder, hashes_of_some(job.images, job.held_out)):
+            logger.warning(
+                "%s: other images than when the run began: %s; what it learned of those before stays in it. "
+                "Give another folder with --run to train on these alone.", job.folder, few(changed),
+            )  # fmt: skip
     processes.wait()
     trainer, per_epoch = Trainer(job, processes), job.images.steps
     state = load_state(job.folder, processes.device)

@@ -24,7 +24,7 @@ from ..plugin.errors import UserError
 from ..plugin.files import read_json, require_writable_folder, sweep, write_whole, writing_to
 from .recipes import flat
 
-RUN, STATE, LOG = "run.json", "state.json", "log.jsonl"
+RUN, IMAGES, STATE, LOG = "run.json", "images.json", "state.json", "log.jsonl"
 
 
 @contextlib.contextmanager
@@ -72,6 +72,20 @@ def require_same_run(run: Path, facts: Mapping[str, Any]) -> None:
                 f"{run} is of another run: {key} was {_shown(before.get(key))}, now it is {_shown(asked.get(key))}.\n"
                 "Give what it began with, or another folder with --run."
             )
+
+
+def changed_images(run: Path, hashes: Mapping[str, str]) -> list[str]:
+    """Names of images that are no longer what they were when the run began, which notes them here.
+
+    Parameters
+    ----------
+    hashes : name -> sha256
+    """
+    path = run / IMAGES
+    if not path.is_file():
+        write_whole(path, json.dumps(dict(hashes)).encode(), "--run")
+    before = read_object(path)
+    return [name for name, sha in hashes.items() if before.get(name, sha) != sha]
 
 
 def _shown(value: Any) -> str:

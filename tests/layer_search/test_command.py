@@ -81,6 +81,18 @@ def test_where_every_layer_is_too_large_behaviour_is_left_out_with_a_note(search
     assert (code, out) == (1, "") and "demo.behavior-i2n is left out" in err
 
 
+def test_a_search_of_one_area_leaves_the_table_of_several_as_it_is(search, tmp_path):
+    words = [*DEMO, "--layers", "layer4", "--json"]
+    (first,) = {len(json.loads(search(*words, "--areas", "V1,IT")[1])["choices"])}
+    tables = lambda: {path.name: path.read_bytes() for path in tmp_path.rglob("layer_search/*/*.*")}  # noqa: E731
+    before = tables()
+    assert first == 2 and {"table.csv", "table.json", "heat_map.svg"} <= set(before)
+    search(*words, "--areas", "V1")
+    after = tables()
+    assert {name: after[name] for name in before} == before
+    assert {"table-V1.csv", "table-V1.json", "heat_map-V1.svg", "profiles-V1.png"} <= set(after)
+
+
 def test_layers_are_listed_without_weights(search, monkeypatch):
     monkeypatch.setattr("brainscore_submission.plugin.fetching.is_present", lambda card: False)
     monkeypatch.setattr("brainscore_submission.plugin.checkpoint.fetch_file", None)

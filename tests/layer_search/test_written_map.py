@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from brainscore_submission.layer_search.written_map import origin_note, require_whole_map
+from brainscore_submission.layer_search.written_map import _set_aside, origin_note, require_whole_map
 from brainscore_submission.models.layer_maps import search_of
 from brainscore_submission.models.opening import open_model
+from brainscore_submission.plugin.areas import AREAS
 from brainscore_submission.plugin.errors import UserError
 
 MAP = {"V1": "layer1", "V2": "layer2", "V4": "layer3", "IT": "layer4"}
@@ -58,6 +59,17 @@ def test_other_weights_of_the_network_say_whose_map_they_use(own_map, seed, adde
         assert model.layer_map == SEARCHED + added
     given = open_model("timm:test_resnet", weights="untrained", areas=["V1"], layers={"V1": "layer1"})
     assert given.layer_map == "given"
+
+
+def test_a_searched_map_of_other_layers_is_kept_under_its_time(own_map, caplog):
+    (own_map.parent / "origins" / own_map.name).write_text(json.dumps(ORIGIN))
+    _set_aside(own_map, "timm_test_resnet_r160_in1k", MAP)
+    assert own_map.is_file() and not caplog.text  # the same layers: nothing is lost
+    _set_aside(own_map, "timm_test_resnet_r160_in1k", MAP | {"IT": "layer1"})
+    assert not own_map.exists() and "searched on demo 2026-11-21" in caplog.text
+    name = caplog.text.split("--layer-map ")[1].split()[0]
+    model = open_model("timm:test_resnet", weights="untrained", areas=AREAS, layer_map=name)
+    assert {area: model.layers[area] for area in AREAS} == MAP and model.layer_map == SEARCHED
 
 
 @pytest.mark.parametrize("damaged", ["{", "[]", "{}"])

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -196,6 +198,61 @@ def test_a_python_file_is_a_model(file, image, tmp_path):
     trained = open_model(str(file), weights=tmp_path / "w.pt", areas=[])
     torch.testing.assert_close(trained.network[0].bias, network[0].bias + 1)
     assert (trained.marks, re.fullmatch(r"my_net-[0-9a-f]{8}", trained.name) is not None) == ((), True)
+
+
+GATED = """
+import json, os
+from pathlib import Path
+import numpy as np
+import torch
+from torch import nn
+
+class Gate(nn.Module):
+    def __init__(self):
+        super().__init__()
+        here = Path(__file__).parent
+        self.by_file = json.loads((here / "gate.json").read_text())["k"] > 1  # itself the same for 2 and for 3
+        self.by_place, self.array = float(os.environ["GATE"]), np.array([float(os.environ["GATE_ARRAY"])])
+        self.register_buffer("kept_by_none", torch.tensor([float(os.environ["GATE_BUFFER"])]), persistent=False)
+        self.choice = nn.ReLU() if os.environ["GATE_KIND"] == "relu" else nn.GELU()
+
+    def forward(self, x):
+        return self.choice(x * self.by_place).flatten(1)[:, :5]
+
+load = Gate
+preprocessing = {"resize_px": 64, "crop_px": 48}
+"""
+
+
+def test_whatever_a_network_is_made_of_makes_it_another(tmp_path, monkeypatch):
+    path, names = tmp_path / "gated.py", ("GATE", "GATE_ARRAY", "GATE_BUFFER", "GATE_KIND")
+    path.write_text(GATED)
+
+    def fingerprint(k=2, **given):
+        (tmp_path / "gate.json").write_text(f'{{"k": {k}}}')
+        for name in names:
+            monkeypatch.setenv(name, given.get(name, "1"))
+        return open_model(str(path), areas=[]).fingerprint
+
+    assert fingerprint() == fingerprint()
+    others = [fingerprint(k=3), *(fingerprint(**{name: "2"}) for name in names[:3]), fingerprint(GATE_KIND="relu")]
+    assert len({fingerprint(), *others}) == 1 + len(others)
+
+
+def test_the_same_file_is_the_same_model_in_another_process(tmp_path, monkeypatch):
+    (tmp_path / "gated.py").write_text(GATED + "import beside\n")
+    (tmp_path / "beside.py").write_text("")
+    (tmp_path / "gate.json").write_text('{"k": 2}')
+    for name in ("GATE", "GATE_ARRAY", "GATE_BUFFER", "GATE_KIND"):
+        monkeypatch.setenv(name, "1")
+    code = (
+        "import sys; from brainscore_submission.models.opening import open_model;"
+        "print(open_model(sys.argv[1], areas=[]).fingerprint)"
+    )
+    words = [sys.executable, "-c", code, str(tmp_path / "gated.py")]
+    for _ in range(2):  # the second one finds what the first has compiled
+        there = subprocess.run(words, capture_output=True, text=True, check=True, cwd=tmp_path).stdout.strip()
+        assert there == open_model(str(tmp_path / "gated.py"), areas=[]).fingerprint
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import netCDF4
 import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from sklearn.cross_decomposition import PLSRegression
 
 from brainscore_submission.engine.gram import gram
@@ -18,7 +18,7 @@ from brainscore_submission.engine.images import Request, read_stimuli
 from brainscore_submission.engine.pls import fit
 from brainscore_submission.models.opening import open_model
 from brainscore_submission.plugin.errors import UserError
-from brainscore_submission.scoring.prediction import image_files, kept_or_fitted, predict_responses
+from brainscore_submission.scoring.prediction import kept_or_fitted, predict_responses
 from brainscore_submission.scoring.score import ScoreOptions, score_suite
 from brainscore_submission.scoring.sidecar import Sidecar
 from brainscore_submission.scoring.suites import load, single_benchmarks
@@ -48,7 +48,7 @@ def by_scikit_learn(images, layer="V4"):
     assembly = load(BENCHMARK, single_benchmarks([BENCHMARK]))._assembly.transpose("presentation", "neuroid")
     assembly = assembly[:, np.argsort(assembly["neuroid_id"].values)]
     shown = read_stimuli([assembly.stimulus_set.get_stimulus(one) for one in assembly["stimulus_id"].values])
-    new = read_stimuli(image_files(images))
+    new = read_stimuli(sorted(images.iterdir()))
     requests = [Request(tuple(stimuli), features=frozenset([layer])) for stimuli in (shown, new)]
     recording = model.recorder(None).record(requests)
     regression = PLSRegression(25, scale=False).fit(recording.features(layer, shown).astype(float), assembly.values)
@@ -111,7 +111,7 @@ def test_a_damaged_mapping_is_fitted_again(images, cache, caplog):
     path.write_bytes(path.read_bytes()[:2000])
     again = kept_or_fitted(model, suite, BENCHMARK, options)
     assert "is damaged" in caplog.text and "computing it again" in caplog.text
-    files = image_files(images)
+    files = sorted(images.iterdir())
     one, other = (predict_responses(model, "V4", mapping, files, options) for mapping in (first, again))
     np.testing.assert_allclose(one, other)
 
@@ -120,19 +120,65 @@ def test_images_shown_larger_are_other_images(images, cache):
     model, suite, options = open_model("demo:ground_truth"), single_benchmarks([BENCHMARK]), ScoreOptions(cache=cache)
     mapping = kept_or_fitted(model, suite, BENCHMARK, options)
     usual, half = (
-        predict_responses(model, "V4", mapping, image_files(images), options, degrees)
+        predict_responses(model, "V4", mapping, sorted(images.iterdir()), options, degrees)
         for degrees in (None, model.card.visual_degrees / 2)
     )
     assert np.abs(usual - half).max() > 1e-3
+
+
+def _folder_with(tmp_path, name, save):
+    folder = tmp_path / "shown"
+    for place in (folder / "a" / "1.png", folder / "b" / name):
+        place.parent.mkdir(parents=True)
+    Image.new("RGB", (20, 20), "red").save(folder / "a" / "1.png")
+    save(folder / "b" / name)
+    return folder
+
+
+def deep(path):
+    Image.fromarray(np.full((20, 20), 40_000, np.uint16)).save(path)
+
+
+def turned(path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    Image.new("RGB", (20, 20)).save(path, exif=exif)
+
+
+@pytest.mark.parametrize(
+    ("name", "save", "message"),
+    [
+        ("2.png", deep, "b/2.png: mode I;16 is not 8 bits a channel"),
+        ("2.gif", Image.new("P", (20, 20)).save, "1 file beside the images cannot be read as image: b/2.gif"),
+        ("1.png", Image.new("RGB", (20, 20)).save, "two images share the file name 1.png: a/1.png and b/1.png"),
+        ("2.jpg", turned, "EXIF data turn it"),
+    ],
+)
+def test_images_that_would_be_shown_otherwise_are_refused_before_any_work(tmp_path, cache, name, save, message):
+    folder = _folder_with(tmp_path, name, save)
+    refused = predict(
+        "--model", "991", "--benchmark", BENCHMARK, "--images", folder, "-o", "x.csv", cache=cache, folder=tmp_path
+    )
+    assert refused.returncode == 1 and message in refused.stderr and len(refused.stderr.splitlines()) <= 3
+
+
+def test_images_that_are_converted_and_files_beside_them_are_named(tmp_path, cache):
+    folder = _folder_with(tmp_path, "2.jpg", Image.new("CMYK", (20, 20)).save)
+    (folder / "notes.txt").write_text("")
+    words = ["--model", "demo:ground_truth", "--benchmark", BENCHMARK, "--images", folder, "-o", "x.csv"]
+    done = predict(*words, cache=cache, folder=tmp_path)
+    assert done.returncode == 0 and "2 images x" in done.stdout
+    assert "not read: notes.txt" in done.stderr and "1 image of other colours than RGB: b/2.jpg" in done.stderr
 
 
 def test_what_has_no_mapping_or_no_images_is_said(tmp_path, cache):
     model = open_model("demo:ground_truth")
     with pytest.raises(UserError, match="has no PLS from a layer to neuroids"):
         kept_or_fitted(model, single_benchmarks(["demo.behavior-i2n"]), "demo.behavior-i2n", ScoreOptions())
-    with pytest.raises(UserError, match="it holds no image"):
-        image_files(tmp_path)
-    with pytest.raises(UserError, match="there is no such folder"):
-        image_files(tmp_path / "absent")
+    for place, message in ((tmp_path, "holds no images"), (tmp_path / "absent", "there is no such folder")):
+        none = predict(
+            "--model", "991", "--benchmark", BENCHMARK, "--images", place, "-o", "x.csv", cache=cache, folder=tmp_path
+        )
+        assert none.returncode == 1 and message in none.stderr
     wrong = predict("--model", "991", "--benchmark", "x", "--images", ".", "-o", "x.mat", cache=cache, folder=tmp_path)
     assert wrong.returncode == 1 and "written as .nc (netCDF) or .csv" in wrong.stderr

@@ -137,6 +137,22 @@ def test_a_run_stops_at_a_broken_image_and_goes_on_once_it_is_mended(tmp_path, d
     assert one == other
 
 
+def test_a_run_of_another_card_is_refused_and_other_images_are_named(tmp_path, digits, network, recipe, typed, caplog):
+    data, card = shutil.copytree(digits, tmp_path / "digits"), shutil.copy(network, tmp_path)
+    shutil.copy(network.with_suffix(".json"), tmp_path)
+    words = ["train", "--recipe", recipe(("epochs = 3", "epochs = 1")), "--data", data, "--model", card]
+    words += ["--run", tmp_path / "run"]
+    assert typed(*words)[0] == 0
+    for path in data.glob("7/*.png"):
+        Image.new("RGB", (16, 16)).save(path)
+    code, _, err = typed(*words)
+    assert code == 0 and "other images than when the run began: 7/" in err + caplog.text
+    text = Path(card).read_text()
+    Path(card).write_text(text.replace("resize_px = 16", "resize_px = 32"))
+    code, _, err = typed(*words)
+    assert code == 1 and "network.preprocessing.resize_px was 16, now it is 32" in err
+
+
 def test_a_run_of_another_recipe_is_refused_and_untouched(tmp_path, digits, network, recipe, typed):
     run, short = tmp_path / "run", (("epochs = 3", "epochs = 1"),)
     asked = ["--data", digits, "--model", network, "--run", run]
