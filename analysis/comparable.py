@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR, LOGITS
 from brainscore_submission.plugin.errors import UserError
-from brainscore_submission.scoring.records import SUITE_FILE, read_folder
+from brainscore_submission.scoring.naming import SUITE_FILE
+from brainscore_submission.scoring.records import read_folder
 from brainscore_submission.scoring.suite_files import read_kept_suite, shipped_suites
 from brainscore_submission.scoring.suites import SINGLE, Suite, find_suite
 from brainscore_submission.words import few

@@ -244,12 +244,12 @@ def _gaps(records, values):
     for area in sorted(set(records["area"].dropna()), key=lambda area: (depth_of(area), area)):
         if area not in values["today"] and area not in values["unceiled"]:
             mine = records[records["area"] == area]
-            reasons = sorted({reason for reason in mine["reason"] if reason})
+            why = zip(mine["status"], mine["reason"], strict=True)
+            reasons = sorted({f"{status}: {reason}" for status, reason in why if reason})
             by_reason.setdefault("; ".join(reasons), []).append(area)
     if (records["status"] == "no access").all():
-        return [f"no access to any of its benchmarks ({'; '.join(filter(None, by_reason))})"]
+        return [f"no access to any of its benchmarks ({'; '.join(sorted(set(records['reason'])))})"]
     return [
-        f"{', '.join(missing)} {'has' if len(missing) == 1 else 'have'} no score "
-        f"({f'no access: {reason}' if reason else 'not scored'})"
+        f"{', '.join(missing)} {'has' if len(missing) == 1 else 'have'} no score ({reason or 'not scored'})"
         for reason, missing in by_reason.items()
     ]

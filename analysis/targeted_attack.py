@@ -8,11 +8,8 @@ As Figure 1 of Berrios & Deza (2022): what a network needs to be shown tells wha
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
-import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +28,7 @@ from brainscore_submission.cli.progress import progress_bar
 from brainscore_submission.plugin.areas import AREAS_AND_BEHAVIOR
 from brainscore_submission.plugin.errors import UserError
 from brainscore_submission.plugin.files import require_writable_folder, write_whole
+from brainscore_submission.scoring.naming import folder_name
 from brainscore_submission.scoring.published import published_model
 from brainscore_submission.scoring.reference import has_own_weights
 from brainscore_submission.words import count, duration_in_words
@@ -105,7 +103,10 @@ def main(
     if not images or not (model or models):
         raise typer.BadParameter("give --model (or --models) and --images.")
     with front_end() as terminal:
-        if weights not in (None, "untrained") and len(model or ()) > 1:
+        from brainscore_submission.plugin.checkpoint import is_untrained
+        from brainscore_submission.robustness.blocks import forget
+
+        if weights and not is_untrained(weights) and len(model or ()) > 1:
             raise UserError("one --weights for several models: list them in a file, --models checkpoints.toml.")
         common = Asked("", weights=weights, ema=ema, device=device, batch_size=batch_size)
         listed = asked_of_each(model or (), models, common)
@@ -125,6 +126,8 @@ def main(
             return
         columns = in_order([attacked(terminal, one, aim, output, averages) for one in opened])
         paths = write_all(columns, output, aim)
+        for one in opened:
+            forget(unfinished(one, aim, output))
         rows = summary(columns)
         if as_json:
             terminal.write_json({"target": target, "written": [str(path) for path in paths], "results": rows})
@@ -183,14 +186,12 @@ def attacked(terminal: Terminal, opened: Opened, aim: Aim, output: Path, average
     from brainscore_submission.robustness.targeted import towards
 
     model, photos = opened.model, opened.photos
-    facts = [model.fingerprint, photos.fingerprint, opened.target, *aim[1:], model.batch_size]
-    key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
     with progress_bar(terminal) as advance:
         seen = image_by_image(
             photos,
             towards(opened.classifier, opened.target, eps=aim.eps, steps=aim.steps, step=aim.step),
             size=model.batch_size,
-            unfinished=output / "unfinished" / key,
+            unfinished=unfinished(opened, aim, output),
             progress=lambda done, total: advance(model.name, done, total),
         )
     its = model.card.competition_id is not None and has_own_weights(model.origin)
@@ -200,6 +201,14 @@ def attacked(terminal: Terminal, opened: Opened, aim: Aim, output: Path, average
     originals = np.concatenate([as_pictures((255 * one).round().byte().numpy()) for one in pixels])
     # random weights have no brain score of the trained ones
     return Column(model.name, tuple(model.marks), None if model.marks else average, originals, seen)
+
+
+def unfinished(opened: Opened, aim: Aim, output: Path) -> Path:
+    """Where the batches of a network lie until everything is written."""
+    from brainscore_submission.robustness.recording import fingerprint_of
+
+    settings = aim._asdict() | {"target": opened.target}
+    return output / "unfinished" / fingerprint_of(opened.model, opened.photos, settings)[:24]
 
 
 def brain_averages(results: Path) -> tuple[dict[str, float], list[str]]:
@@ -242,13 +251,12 @@ def summary(columns: Sequence[Column]) -> list[dict]:
 
 
 def write_all(columns: Sequence[Column], output: Path, aim: Aim) -> list[Path]:
-    """PNG and frames of each network and photo, trace.csv, panel.png, panel.gif; unfinished work is deleted."""
-    from brainscore_submission.robustness.blocks import forget
+    """PNG and frames of each network and photo, trace.csv, panel.png and panel.gif."""
     from brainscore_submission.robustness.targeted import frame_steps
 
     kept = frame_steps(aim.steps)
     for column in columns:
-        folder = output / re.sub(r"[^\w.+-]+", "-", column.name)
+        folder = output / folder_name(column.name)
         frames = as_pictures(column.seen["frames"])
         for row, photo in enumerate(column.seen["identity"]):
             write_picture(folder / f"{photo}.png", as_pictures(column.seen["adversarial"])[row])
@@ -262,7 +270,6 @@ def write_all(columns: Sequence[Column], output: Path, aim: Aim) -> list[Path]:
         for place, number in enumerate(kept)
     ]
     paths.append(write_whole(output / "panel.gif", as_gif([*film, last]), "--output"))
-    forget(output / "unfinished")
     return paths
 
 

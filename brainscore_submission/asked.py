@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from .models.layer_maps import DEFAULT_LAYER_MAP
 from .plugin.areas import AREAS_AND_BEHAVIOR, BEHAVIOR
 from .plugin.errors import UserError
+from .scoring.naming import folder_name
 from .words import parse_bytes, parse_layers, words_of
 
 if TYPE_CHECKING:  # heavy: they wait until something is opened
@@ -57,6 +58,10 @@ class Asked:
     memory: str | None = None
     disk: str | None = None
     command: str | None = None
+
+    def __post_init__(self):
+        if self.name is not None:
+            folder_name(self.name)  # refused before any work
 
     @property
     def called(self) -> str:

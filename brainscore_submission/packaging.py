@@ -15,12 +15,11 @@ from urllib.parse import urlsplit
 
 from .checking.registration import name_problem
 from .plugin.areas import AREAS, BEHAVIOR
-from .plugin.card import Card, Source, Weights, card_toml
+from .plugin.card import IDENTIFIER, IDENTIFIER_IN_WORDS, Card, Source, Weights, card_toml
 from .plugin.errors import UserError
 from .plugin.files import hash_file, require_writable, whole_file
 
 PLUGIN = Path(__file__).parent / "plugin"
-UNTRAINED = "untrained"
 HOW_TO_UPLOAD = (
     "Upload them: `brainscore-submission weights … -o w.pt`, then w.pt on brain-score.org (profile, large files).\n"
     "Then give --weights w.pt --weights-location s3:<bucket>/<key>@<version>, as that page shows it."
@@ -30,7 +29,6 @@ PRIVATE_HOST = re.compile(
     r"^(localhost|127\.[\d.]+|0\.0\.0\.0|10\.[\d.]+|192\.168\.[\d.]+|172\.(1[6-9]|2\d|3[01])\.[\d.]+|\[.*|[^.]+|.*\.(local|lan|internal))$"
 )
 FIXED_DATE = (1980, 1, 1, 0, 0, 0)
-CARD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 LOCATION_FORM = "s3:<bucket>/<key>@<version>, or an https address"
 INIT = '''"""Registers the model; what it is stands in cards/{name}.toml."""
 
@@ -145,9 +143,11 @@ def _demand_name(name: str) -> None:
     problem = name_problem(name)
     if problem is not None:
         raise UserError(f"{problem[0]}. {problem[1]}")
-    if not CARD_NAME.fullmatch(name):
-        plain = re.sub(r"\W", "_", name)
-        raise UserError(f"{name!r} must begin with a letter and hold no dot. Call it 'model_{plain}'.")
+    if not re.fullmatch(IDENTIFIER, name):
+        plain = re.sub(r"\W", "_", name)[:100]
+        raise UserError(
+            f"{name[:100]!r} must begin with a letter and hold no dot: {IDENTIFIER_IN_WORDS}. Call it 'model_{plain}'."
+        )
 
 
 def _demand_layers(card: Card, layers: Mapping[str, str]) -> None:
@@ -174,7 +174,9 @@ def _zip_path(out: str | Path, name: str) -> Path:
 
 
 def _demand_trained(card: Card, weights: str | Path | None) -> None:
-    if weights == UNTRAINED:
+    from .plugin.checkpoint import is_untrained
+
+    if is_untrained(weights):
         raise UserError(f"untrained weights of '{card.name}' do not go to the site. Give a trained checkpoint.")
 
 

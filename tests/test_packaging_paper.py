@@ -1,6 +1,5 @@
 """The five models of the paper, at their real size: card -> zip -> accepted. Random weights stand in for theirs."""
 
-import sys
 import zipfile
 
 import pytest
@@ -8,8 +7,10 @@ import timm
 import torch
 
 from brainscore_submission.checking import check, running
-from brainscore_submission.checking.dry_run import evaluate_scores
+from brainscore_submission.checking.dry_run import evaluate_scores, weights_of
+from brainscore_submission.checking.running import Trial
 from brainscore_submission.checking.sandbox import Sandbox
+from brainscore_submission.checking.wall import why_no_wall
 from brainscore_submission.models.opening import committed_model
 from brainscore_submission.packaging import package
 from brainscore_submission.plugin.card import all_cards
@@ -57,6 +58,7 @@ def test_the_leaderboards_dry_run_gives_the_evaluations_numbers(packed, tmp_path
     with zipfile.ZipFile(packed("991")) as archive:
         archive.extractall(tmp_path)
     plugin = tmp_path / "paper_model_again" / "models" / "paper_model_again"
-    sandbox = Sandbox(tmp_path / "sandbox", sys.executable)
-    scores, findings = running.dry_run(sandbox, sandbox.place(plugin), plugin.name, timeout=3600)
+    weights = weights_of(plugin, plugin.name, print)
+    sandbox = Sandbox(tmp_path / "sandbox", wall=why_no_wall() is None, weights=weights)
+    scores, findings = running.dry_run(Trial(sandbox, Sandbox(tmp_path / "court"), plugin, plugin.name, timeout=3600))
     assert scores == evaluate_scores(plugin, plugin.name), findings

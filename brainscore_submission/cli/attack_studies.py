@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -41,6 +39,11 @@ from .attacking import (
 from .front_end import Terminal, front_end, typed_command
 from .model_lists import asked_of_each, model_entries
 from .progress import progress_bar
+
+if TYPE_CHECKING:
+    from ..attacks.threats import Threat
+    from ..labelled_images.images import LabelledImages
+    from ..models.model import Model
 
 
 def effectiveness(
@@ -87,8 +90,9 @@ def effectiveness(
         if len(numbers) < 2:
             raise UserError("--steps: two or more different numbers are needed, for example 1,10,200.")
         require_writable(output, "--output")
-        unfinished = output.parent / f".{output.name}.unfinished"
-        rows, stated = [], []
+        if not dry_run:
+            say_replaced(terminal, output)
+        rows, stated, finished = [], [], []
         for entry in listed:
             epoch = entry.pop("epoch", "")
             asked = replace(Asked("", device=device, batch_size=batch_size, command=typed_command()), **entry)
@@ -100,19 +104,24 @@ def effectiveness(
             stated.append(named | state_cost(terminal, opened, classifier, shown, attacks, len(starts)))
             if dry_run:
                 continue
-            facts = [opened.fingerprint, shown.fingerprint, str(within), opened.batch_size]
-            key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+            unfinished = {
+                (seed, number): unfinished_beside(output, opened, shown, within, f"pgd:{number}", seed)
+                for seed in starts
+                for number in numbers
+            }
             with progress_bar(terminal) as advance:
                 found = grid_rows(
                     classifier, shown, within, steps=numbers, seeds=starts, size=opened.batch_size,
-                    unfinished=unfinished / key, progress=advance,
+                    unfinished=unfinished, progress=advance,
                 )  # fmt: skip
             rows += [named | row for row in found]
+            finished += unfinished.values()
         if dry_run:
             write_plan(terminal, {"models": stated, "seconds": sum(one["seconds"] for one in stated)}, as_json)
             return
         write_whole(output, summary_csv(rows), "--output")
-        forget(unfinished)
+        for folder in finished:
+            forget(folder)
         show_gaps(terminal, gaps_of(rows), output, as_json)
 
 
@@ -174,15 +183,15 @@ def convergence(
         if dry_run:
             write_plan(terminal, stated, as_json)
             return
-        facts = [opened.fingerprint, shown.fingerprint, str(within), steps, opened.batch_size]
-        folder = output.parent / f".{output.name}.unfinished"
-        key = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+        say_replaced(terminal, output)
+        attack = f"convergence:{steps}"
+        unfinished = [unfinished_beside(output, opened, shown, within, attack, seed) for seed in range(seeds)]
         curves = []
         with progress_bar(terminal) as advance:
             for seed in range(seeds):
                 seen = image_by_image(
                     shown, loss_curves(classifier, within, steps, seed), size=opened.batch_size,
-                    unfinished=folder / f"{key}-{seed}",
+                    unfinished=unfinished[seed],
                     progress=lambda done, total, seed=seed: advance(f"seed {seed}", done, total),
                 )  # fmt: skip
                 curves.append(seen["curve"][seen["correct"]])
@@ -191,11 +200,13 @@ def convergence(
             raise UserError(f"none of {len(shown)} images is classified correctly: there is no attack to follow.")
         by_seed = np.stack(curves).mean(1)[:, kept]  # (seeds, steps kept): mean over images
         out = io.StringIO(newline="")
+        named = " ".join([opened.name, *(f"[{mark}]" for mark in opened.marks)])
         csv.writer(out, lineterminator="\n").writerows(
-            [("seed", *kept), *((seed, *losses) for seed, losses in enumerate(by_seed.tolist()))]
+            [("model", "seed", *kept), *((named, seed, *losses) for seed, losses in enumerate(by_seed.tolist()))]
         )
         write_whole(output, out.getvalue().encode(), "--output")
-        forget(folder)
+        for folder in unfinished:
+            forget(folder)
         rows = [
             {
                 "step": number,
@@ -213,10 +224,7 @@ def convergence(
             terminal.out.write(
                 f"step {row['step']:4}: loss {row['loss']:.4f}, seeds {row['lowest']:.4f} to {row['highest']:.4f}\n"
             )
-        marks = "".join(f" [{mark}]" for mark in opened.marks)
-        terminal.out.write(
-            f"{opened.name}{marks}: {len(curves[0])} images classified correctly, {seeds} seeds; written: {output}\n"
-        )
+        terminal.out.write(f"{named}: {len(curves[0])} images classified correctly, {seeds} seeds; written: {output}\n")
 
 
 @asks_for(*MODEL, model_required=False)
@@ -261,6 +269,22 @@ def semantics(
         with progress_bar(terminal) as advance:
             found = measure_semantics(book, classifier, within, opened_judges, seed, advance)
         show(terminal, opened, shown, found, results, as_json)
+
+
+def unfinished_beside(
+    output: Path, model: Model, images: LabelledImages, within: Threat, attack: str, seed: int
+) -> Path:
+    """Where the batches of one run lie until its table is written; those of other runs lie beside them."""
+    from ..robustness.recording import fingerprint_of
+
+    key = fingerprint_of(model, images, {"threat": str(within), "attack": attack, "seed": seed})
+    return output.parent / f".{output.name}.unfinished" / key[:24]
+
+
+def say_replaced(terminal: Terminal, output: Path) -> None:
+    """A table that is there already is told of before the work that will replace it."""
+    if output.exists():
+        terminal.warn([f"{output} is there already and will be replaced (--output elsewhere keeps it)"])
 
 
 def whole_numbers(text: str, option: str, least: int) -> list[int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -56,7 +55,7 @@ def benchmarks(
         if not rows:
             raise UserError(f"no benchmark matches '{search}'.{suggest(search, known)}")
         if as_json:
-            terminal.out.write(json.dumps({"benchmarks": rows}, ensure_ascii=False) + "\n")
+            terminal.write_json({"benchmarks": rows})
             return
         console = Console(file=terminal.out, highlight=False, soft_wrap=True)
         for row in rows:  # two lines each: an id is long, and is there to be copied

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -237,6 +236,6 @@ def list_all(
         if as_json:
             names = ("name", "identifier", "training", "weights_present", "published_average")
             listed = [dict(zip(names, row, strict=True)) for row in rows]
-            terminal.out.write(json.dumps({"models": listed}, ensure_ascii=False) + "\n")
+            terminal.write_json({"models": listed})
         else:
             Console(file=terminal.out).print(model_table(rows))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import json
 import logging
 import os
@@ -33,8 +35,12 @@ def run(command: Callable[..., Any] | typer.Typer, help_text: str | None = None)
         command = single
     program = get_command(command)
     _refuse_repeated(program)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal of latin-1 is shown the rest of a table too
     try:
-        program()
+        with _short_names():
+            program()
     except UserError as error:
         _as_json(str(error))
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
@@ -49,6 +55,17 @@ def run(command: Callable[..., Any] | typer.Typer, help_text: str | None = None)
     except Exception as error:
         _as_json(f"{type(error).__name__}: {error}")
         raise
+
+
+@contextlib.contextmanager
+def _short_names() -> Iterator[None]:
+    """Whatever is given as a path may be too long for any file: `Path.exists` raises then."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        raise UserError(f"{error.filename}: too long for the name of a file. Give a shorter one.") from error
 
 
 def _refuse_repeated(command: Any) -> None:
@@ -84,7 +101,13 @@ STOPPED = "Stopped. What is done is kept; the same command goes on where it was.
 
 def _as_json(error: str) -> None:
     if "--json" in sys.argv[1:]:
-        print(json.dumps({"error": error}, ensure_ascii=False))  # noqa: T201
+        print(_json_for(sys.stdout, {"error": error}))  # noqa: T201
+
+
+def _json_for(out: TextIO, facts: Mapping[str, Any]) -> str:
+    """One line of JSON; what only Unicode can write is escaped as JSON does where `out` has another encoding."""
+    unicode = (out.encoding or "utf-8").lower().startswith("utf")
+    return json.dumps(facts, ensure_ascii=not unicode, allow_nan=False)
 
 
 _SCRIPTS = {
@@ -108,7 +131,7 @@ class Terminal:
 
     def write_json(self, facts: Mapping[str, Any]) -> None:
         """The one object of ``--json``."""
-        self.out.write(json.dumps(facts, ensure_ascii=False, allow_nan=False) + "\n")
+        self.out.write(_json_for(self.out, facts) + "\n")
 
     def complain(self, text: str) -> None:
         """An error beside a result that was shown."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ..asked import Asked
 from ..plugin.errors import UserError
 from ..plugin.files import require_writable_later
+from ..scoring.naming import folder_name
 from ..words import parse_bytes
 from .front_end import Terminal
 from .progress import watching
@@ -113,7 +114,7 @@ def answered_all(each: Sequence[Asked], options: ScoreOptions) -> list[Scored] |
         if (one := answered(asked, options)) is None:
             return None
         there.append(one)
-    return there if len({one.model.name for one in there}) == len(there) else None
+    return there if len({folder_name(one.model.name) for one in there}) == len(there) else None
 
 
 def _left_out(suite: Suite, scored: Suite) -> list[str]:
@@ -223,9 +224,12 @@ def plan_many(
             watcher.recorded(number, len(each))
             with outcome.collecting(asked):
                 name, plan = _plan(asked, suite, silent)
-                if name in names:
-                    raise UserError(f"it would be called '{name}', as {names[name]} is: give one of them another name.")
-                names[name] = asked.called
+                folder = folder_name(name)
+                if folder in names:
+                    raise UserError(
+                        f"it would be called '{name}', as {names[folder]} is: give one of them another name."
+                    )
+                names[folder] = asked.called
                 plans += [plan] if plan else []
                 ready.append(asked)
     return plans, ready, outcome

@@ -21,6 +21,7 @@ from typing import Any
 from ..asked import Asked
 from ..plugin.errors import UserError, suggest
 from ..plugin.files import read_toml
+from ..scoring.naming import folder_name
 
 KEYS = ("model", "name", "weights", "layers", "layer_map", "preprocessing")
 FILES = (".pt", ".pth", ".tar", ".bin", ".ckpt", ".safetensors", ".py", ".toml", ".json")
@@ -38,7 +39,7 @@ def asked_of_each(models: Sequence[str], list_file: Path | None, common: Asked) 
     Raises
     ------
     UserError
-        The file cannot be used, one name is given to several models, or a model stands twice.
+        The file cannot be used, the records of two names would lie in one folder, or a model stands twice.
     """
     entries = [{"model": one} for one in models] + (model_entries(list_file) if list_file else [])
     if common.name and len(entries) > 1:
@@ -46,12 +47,16 @@ def asked_of_each(models: Sequence[str], list_file: Path | None, common: Asked) 
             f"--name calls one model, and {len(entries)} are given. Name each in a file: --models models.toml"
         )
     each = [replace(common, **entry) for entry in entries]
-    names = [one.name for one in each if one.name]
-    for twice in ({name for name in names if names.count(name) > 1}, {one for one in each if each.count(one) > 1}):
-        if twice:
-            first = next(iter(twice))
-            what = f"'{first}'" if isinstance(first, str) else f"'{first.model}' with the same weights"
-            raise UserError(f"{what} stands twice among the models: their records would lie in one place.")
+    named: dict[str, str] = {}  # folder of records -> name
+    for number, one in enumerate(each):
+        if one in each[:number]:
+            what = f"'{one.model}' with the same weights stands twice"
+        elif one.name and (other := named.setdefault(folder_name(one.name), "")):
+            what = f"'{one.name}' stands twice" if other == one.name else f"'{other}' stands beside '{one.name}'"
+        else:
+            named |= {folder_name(one.name): one.name} if one.name else {}
+            continue
+        raise UserError(f"{what} among the models: their records would lie in one place.")
     return each
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -95,7 +94,7 @@ def package(
             if not as_json:
                 terminal.out.write(f"{path} ({size / 1000:.0f} kB): {identifier}\n")
         if as_json:
-            terminal.out.write(json.dumps({"packages": built}, ensure_ascii=False) + "\n")
+            terminal.write_json({"packages": built})
         else:
             terminal.console.print("From here to the leaderboard:", highlight=False)
             for number, step in enumerate(built[-1]["next_steps"], 1):
@@ -133,13 +132,17 @@ def check(
                 network=network,
             )
         if as_json:
-            terminal.out.write(json.dumps(verdict.as_json(), ensure_ascii=False) + "\n")
+            terminal.write_json(verdict.as_json())
         else:
             _show(verdict, terminal.out, show_all)
-    if verdict.failures:
-        raise UserError(f"{zip_path} would be refused: {len(verdict.failures)} rule(s) failed, named above.")
+        if verdict.failures:
+            terminal.complain(
+                f"{zip_path} would be refused: {count(len(verdict.failures), 'rule')} failed, named above."
+            )
+        elif not verdict.passed:
+            terminal.complain(f"{zip_path} is not proven: the model could not be tried here, see above.")
     if not verdict.passed:
-        raise UserError(f"{zip_path} is not proven: the model could not be tried here, see above.")
+        raise typer.Exit(1)
 
 
 def weights(
@@ -162,7 +165,7 @@ def weights(
             hashes = export_weights(card, source or fetch(card, progress=progress), out, ema)
         if as_json:
             facts = {"identifier": card.identifier, "path": str(out), "bytes": out.stat().st_size, **hashes}
-            terminal.out.write(json.dumps(facts, ensure_ascii=False) + "\n")
+            terminal.write_json(facts)
             return
         terminal.out.write(f"{out}\n" + "".join(f"{kind} {value}\n" for kind, value in hashes.items()))
 

@@ -266,13 +266,13 @@ def _cost(
 ) -> dict[str, Any]:
     """What the levels without records take: each the same, so one is planned."""
     from ..probes.scores import at_level
-    from ..scoring.kept import kept_records
+    from ..scoring.kept import kept_records, say_nothing
     from ..scoring.rehearsal import plan_scoring
 
     todo = []
     for level in levels:
         changed, own, where = at_level(model, suite, level, levels, options, source)
-        if len(kept_records(changed, own, where)) < len(own.leaves):
+        if len(kept_records(changed, own, where, say_nothing)) < len(own.leaves):
             todo.append((changed, own, where))
     if not todo:
         return {"levels": 0, "passes": 0, "seconds": 0.0, "said": f"all {len(levels)} levels are recorded"}

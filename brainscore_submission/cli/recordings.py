@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -42,7 +41,7 @@ def check(
 
         report = run_check(folder)
         if as_json:
-            terminal.out.write(json.dumps(report.to_json(), ensure_ascii=False) + "\n")
+            terminal.write_json(report.to_json())
         else:
             render(report, Console(file=terminal.out))
     if not report.ok:

@@ -152,7 +152,7 @@ def search_command(
                 facts = summary(result) | {"compared": json.loads(against.to_json(orient="records"))}
                 facts |= {"compared_with": given_by, "files": [str(path) for path in paths]}
                 facts |= {"layer_map": str(map_path) if map_path else None}
-                terminal.out.write(json.dumps(facts, ensure_ascii=False) + "\n")
+                terminal.write_json(facts)
                 return
             show(result, against, given_by, paths, Console(file=terminal.out))
             if map_name or set(result.choices) == set(searched.areas):
@@ -194,4 +194,4 @@ def _list_layers(
         for layer in chosen
     ]
     facts = {"layers": rows, "left_out": dict(found.left_out), "marks": list(model.marks)}
-    terminal.out.write(json.dumps(facts) + "\n")
+    terminal.write_json(facts)

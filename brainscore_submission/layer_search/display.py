@@ -69,8 +69,9 @@ def _footnotes(result: SearchResult) -> list[str]:
     rules = {choice.rule for choice in result.choices.values()}
     notes = [f"Rule: {rule}." for rule in sorted(rules)]
     notes.append(
-        "Score: with the sign of r. Nested: layer chosen on half of the splits, scored on the other half. Tied: the "
-        "95 % interval of the paired difference to the best holds 0. p: that an r as high comes by chance, Bonferroni."
+        "Score: with the sign of r. Nested: layer chosen on half of the images and half of the neuroids, scored on the "
+        "other halves (half of the splits, where a metric keeps no predictions). Tied: the 95 % "
+        "interval of the paired difference to the best holds 0. p: that an r as high comes by chance, Bonferroni."
     )
     for area, sketch in result.confirmations.items():
         notes.append(

@@ -17,7 +17,7 @@ from ..engine.survey import Candidate, Survey, choose, same_values_in_words
 from ..models.model import Model
 from ..plugin.errors import UserError, suggest
 from ..scoring.kept import Watcher
-from ..scoring.records import record_path
+from ..scoring.naming import SEARCHES, folder_name
 from ..scoring.suites import Suite
 from .cluster import run_on_cluster
 from .collection import Collection
@@ -158,8 +158,7 @@ def search_layers(model: Model, suite: Suite, options: SearchOptions) -> SearchR
 
 def search_folder(results: Path, model: Model, suite: Suite) -> Path:
     """Where tables, plots and records of a search lie: results/<model>/layer_search/<suite>."""
-    path = record_path(results, model.name, "layer_search", suite.name)
-    return path.with_name(path.name.removesuffix(".json"))
+    return Path(results) / folder_name(model.name) / SEARCHES / folder_name(suite.name)
 
 
 def _wanted(suite: Suite, areas: Sequence[str]) -> list[str]:

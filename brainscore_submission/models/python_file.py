@@ -237,10 +237,13 @@ def _in_words(value: Any) -> str:
 def _as_user_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # a user's own code may raise anything
+    except (Exception, SystemExit) as error:  # a user's own code may raise anything
         trace, line = error.__traceback__, "?"
         while trace is not None:
-            if trace.tb_frame.f_code.co_filename == str(path):
+            if trace.tb_frame.f_code.co_filename == str(path.absolute()):
                 line = str(trace.tb_lineno)
             trace = trace.tb_next
-        raise UserError(f"{path}, line {line}: {type(error).__name__}: {error}") from error
+        hint = ""
+        if isinstance(error, SystemExit):
+            hint = '\nIt ends the program, as argparse does: put that part under `if __name__ == "__main__":`.'
+        raise UserError(f"{path}, line {line}: {type(error).__name__}: {error}{hint}") from error

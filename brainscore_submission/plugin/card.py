@@ -21,6 +21,9 @@ GIVEN = "given by --weights"  # begins the note on a weights file that is not th
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+IDENTIFIER = r"[A-Za-z_][A-Za-z0-9_]{0,149}"  # a folder and files are called so
+IDENTIFIER_IN_WORDS = "letters, digits and underscores (no hyphen), at most 150"
+
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
 
 # What a checkpoint file holds. `checkpoint.read_checkpoint` recognises each by its structure.
@@ -249,7 +252,7 @@ TEXT: Check = (lambda value: isinstance(value, str) and value.strip() != ""), "a
 COUNT: Check = _is_count, "a whole number above 0"
 
 CARD_KEYS: dict[str, Check] = {
-    "identifier": (_matches(r"[A-Za-z_][A-Za-z0-9_]*"), "letters, digits and underscores (no hyphen)"),
+    "identifier": (_matches(IDENTIFIER), IDENTIFIER_IN_WORDS),
     "competition_id": COUNT,
     "title": TEXT,
     "training": TEXT,

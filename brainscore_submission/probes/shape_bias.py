@@ -21,6 +21,7 @@ import torch
 from ..attacks.classifier import Classifier
 from ..labelled_images.classes import IMAGENET_CLASSES, class_index
 from ..labelled_images.images import Batch, LabelledImages
+from ..labelled_images.sources import SUFFIXES
 from ..plugin.card import Preprocessing
 from ..plugin.errors import UserError, suggest
 from ..plugin.files import file_sha256, write_whole
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 GROUPS = Path(__file__).with_name("sixteen_classes.toml")
 COLUMNS = ("subj", "session", "trial", "rt", "object_response", "category", "condition", "imagename")
 POOLS = ("sum", "mean")
-NAMED = re.compile(r"([a-z]+)\d+-([a-z]+)\d+\.\w+$")  # …airplane1-bicycle2.png: shape, then texture
+NAMED = re.compile(r"([^\W\d_]+)\d+-([^\W\d_]+)\d+\.\w+$")  # …airplane1-bicycle2.png: shape, then texture
 
 
 @cache
@@ -194,10 +195,10 @@ def cue_conflict_images(where: Path, preprocessing: Preprocessing) -> LabelledIm
     """
     if not where.is_dir():
         raise UserError(f"there is no folder {where}. Give one of images such as airplane1-bicycle2.png.")
-    files = sorted(path for path in where.rglob("*") if NAMED.search(path.name))
+    pictures = {path for path in where.rglob("*") if path.suffix.lower() in SUFFIXES}
+    files = sorted(path for path in pictures if NAMED.search(path.name))
     if not files:
         raise UserError(f"{where} holds no cue-conflict images: their names are like airplane1-bicycle2.png.")
-    pictures = {path for path in where.rglob("*") if path.suffix.lower() in (".png", ".jpg", ".jpeg")}
     others = sorted(path.name for path in pictures.difference(files))
     numbers = {name: number for number, name in enumerate(categories())}
     return LabelledImages(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -70,8 +71,10 @@ def image_by_image(
 
 
 def forget(unfinished: Path) -> None:
-    """Delete what was kept of the batches."""
+    """Delete what was kept of the batches, and the folder that it lay in where no other run's batches lie there."""
     shutil.rmtree(unfinished, ignore_errors=True)
+    with contextlib.suppress(OSError):  # it is not empty
+        unfinished.parent.rmdir()
 
 
 def _path(folder: Path, number: int) -> Path:

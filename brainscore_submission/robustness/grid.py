@@ -62,12 +62,16 @@ def grid_rows(
     steps: Sequence[int],
     seeds: Sequence[int],
     size: int,
-    unfinished: Path | None = None,
+    unfinished: Mapping[tuple[int, int], Path] | None = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> list[dict]:
     """One row of the columns `summary.COLUMNS`, model and epoch aside, for each seed and number of steps.
 
     Accuracies are in per cent, losses the mean over images in nats.
+
+    Parameters
+    ----------
+    unfinished : (seed, steps) -> folder, as of `blocks.image_by_image`
     """
     rows = []
     for seed in seeds:
@@ -76,7 +80,7 @@ def grid_rows(
                 images,
                 pgd_losses(classifier, threat, number, seed),
                 size=size,
-                unfinished=unfinished and unfinished / f"pgd-{number}-seed-{seed}",
+                unfinished=unfinished and unfinished[seed, number],
                 progress=partial(progress, f"pgd:{number}, seed {seed}") if progress else None,
             )
             shares = {

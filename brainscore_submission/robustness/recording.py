@@ -8,7 +8,6 @@ The only file of this room that needs the room of records.
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import datetime
 import hashlib
@@ -26,7 +25,8 @@ from ..labelled_images.images import LabelledImages
 from ..models.model import Model
 from ..plugin.errors import UserError, suggest
 from ..plugin.files import write_whole
-from ..scoring.records import Measure, Record, record_path, versions
+from ..scoring.naming import record_path
+from ..scoring.records import Measure, Record, require_own_folder, versions
 from ..scoring.sidecar import RecordError
 from .blocks import Look, forget, image_by_image
 
@@ -69,6 +69,7 @@ class RecordBook:
     ):
         if rerun not in RERUN:
             raise UserError(f"unknown rerun policy '{rerun}'.{suggest(rerun, RERUN)}")
+        require_own_folder(results, model.name)
         self.model, self.images, self.results, self.rerun, self.command = model, images, results, rerun, command
         self.suite = suite
 
@@ -169,17 +170,20 @@ class RecordBook:
     def forget(self, what: str, settings: Mapping[str, Any]) -> None:
         """Delete the unfinished batches of `look`, once the record is kept."""
         forget(self._unfinished(what, settings))
-        with contextlib.suppress(OSError):  # another run's batches are in it
-            self._unfinished(what, settings).parent.rmdir()
 
     def fingerprint(self, settings: Mapping[str, Any]) -> str:
-        """Hash of everything that a number depends on; the size of batches too, since it moves the last digits."""
-        computes = {name: version for name, version in versions().items() if name in COMPUTES}
-        facts = [self.model.fingerprint, self.images.fingerprint, self.model.batch_size, dict(settings), computes]
-        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+        """See `fingerprint_of`."""
+        return fingerprint_of(self.model, self.images, settings)
 
     def _unfinished(self, what: str, settings: Mapping[str, Any]) -> Path:
         return self.folder / "unfinished" / f"{what.partition(':')[0]}-{self.fingerprint(settings)[:24]}"
+
+
+def fingerprint_of(model: Model, images: LabelledImages, settings: Mapping[str, Any]) -> str:
+    """Hash of everything that a number depends on; the size of batches too, since it moves the last digits."""
+    computes = {name: version for name, version in versions().items() if name in COMPUTES}
+    facts = [model.fingerprint, images.fingerprint, model.batch_size, dict(settings), computes]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def read_table(path: Path, record: Record) -> dict[str, np.ndarray]:

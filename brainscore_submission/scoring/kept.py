@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from ..plugin.areas import AREAS, AREAS_AND_BEHAVIOR, BEHAVIOR, LOGITS
 from ..plugin.card import Card
 from ..plugin.errors import UserError, suggest
-from .records import SUITE_FILE, Record, RecordError, record_path, versions
+from .naming import SUITE_FILE, record_path
+from .records import Record, RecordError, require_own_folder, versions
 from .registry import known_benchmarks
 from .suite_files import keep_suite
 from .suites import Suite
@@ -156,9 +157,10 @@ def kept_records(
     Raises
     ------
     UserError
-        For an unknown rerun policy.
+        For an unknown rerun policy; for a name that cannot be a folder's, or whose folder is another model's.
     """
     require_rerun(options.rerun)
+    require_own_folder(options.results, model.name)
     if options.rerun == "all":
         return {}
     kept = {}

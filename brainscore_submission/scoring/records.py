@@ -13,7 +13,6 @@ import hashlib
 import json
 import logging
 import platform
-import re
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ..plugin.errors import UserError, suggest
 from ..plugin.files import read_document, write_whole
 from ..plugin.fingerprint import NETWORK_CODE, versions_of
+from .naming import LEVELS, SEARCHES, SUITE_FILE, record_path
 from .sidecar import RecordError, Sidecar
 
 if TYPE_CHECKING:
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FORMAT = 2
-LEVELS = "probe_levels"  # folder of what was scored on perturbed images, read only where it is asked for itself
-SUITE_FILE = "suite.json"  # beside the records of a user's own suite: how they average, see `suite_files.keep_suite`
 MOST_BYTES = 50_000_000  # of a record
 STATUSES = ("scored", "no access", "failed")
 PACKAGES = (
@@ -253,16 +251,25 @@ def marks_of(records: Iterable[Record]) -> tuple[str, ...]:
     return tuple(mark for mark in MARKS if mark in found)
 
 
-def record_path(results: str | Path, model: str, suite: str, benchmark: str) -> Path:
-    """Where the record of a model on a benchmark lies; signs a file name may not hold become "-".
+def require_own_folder(results: str | Path, model: str) -> None:
+    """See that what lies in a model's folder is its own: `a b` and `a-b` would share one.
 
-    Examples
-    --------
-    >>> record_path("results", "timm:resnet18", "demo", "demo.V1-pls").as_posix()
-    'results/timm-resnet18/demo/demo.V1-pls.json'
+    Raises
+    ------
+    UserError
     """
-    model, suite, benchmark = (re.sub(r"[^\w.+-]+", "-", name) for name in (model, suite, benchmark))
-    return Path(results) / model / suite / f"{benchmark}.json"
+    folder = record_path(results, model, "any", "any").parents[1]
+    for path in folder.glob("*/*.json"):
+        try:
+            found = Record.from_json(path).model
+        except RecordError:
+            continue
+        if found != model:
+            raise UserError(
+                f"{folder} holds records of '{found}', and those of '{model}' would lie there too. "
+                "Give another --name, or another folder with --results."
+            )
+        return
 
 
 def set_aside_older(path: Path) -> None:
@@ -422,7 +429,7 @@ COLUMNS = [
 def _record_files(folder: Path) -> list[Path]:
     """JSON files that should be records: those of a layer search are not, and those of perturbed images stand apart."""
     found = sorted(path for path in folder.rglob("*.json") if path.name != SUITE_FILE)
-    return [path for path in found if not {"layer_search", LEVELS} & set(path.relative_to(folder).parts)]
+    return [path for path in found if not {SEARCHES, LEVELS} & set(path.relative_to(folder).parts)]
 
 
 def _row(record: Record, path: Path) -> dict[str, Any]:

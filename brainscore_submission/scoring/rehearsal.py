@@ -13,7 +13,7 @@ from ..engine.recording_cache import MOST_FEATURE_BYTES
 from ..models.model import Model
 from ..plugin.errors import UserError
 from .fast_metrics import make_job
-from .kept import ScoreOptions, kept_records
+from .kept import ScoreOptions, kept_records, say_nothing
 from .plan import Plan
 from .recorded_model import NeedsVariance, Recorded
 from .score import asked_by
@@ -27,7 +27,7 @@ def plan_scoring(model: Model, suite: Suite, options: ScoreOptions, note: str = 
 
     Benchmarks whose data cannot be had are counted as missing scores that take nothing.
     """
-    kept = kept_records(model, suite, options)
+    kept = kept_records(model, suite, options, say_nothing)  # the run itself says what it replaces
     todo = [leaf for leaf in suite.leaves if leaf not in kept and options.rerun != "never"]
     recorder = model.recorder(options.cache, options.budget, fresh=options.rerun == "all")
     requests = _requests(todo, model, suite, options, Recorded(recorder.record))

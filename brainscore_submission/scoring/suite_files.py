@@ -21,11 +21,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..plugin.areas import AREAS_AND_BEHAVIOR
 from ..plugin.errors import UserError, suggest
 from ..plugin.files import read_json, read_toml, write_whole
+from .naming import folder_name
 from .registry import known_benchmarks, registered
 
 # A suite's shape: area -> what is averaged, each either a benchmark id or a named group of such, all unweighted.
@@ -53,7 +54,7 @@ class SuiteFile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    name: str = Field(pattern=r"^[\w.+-]+$")  # a folder's name too
+    name: str
     caveat: str = ""
     source: str = ""
     average: Literal["complete", "scored"] = "complete"
@@ -102,7 +103,8 @@ def read_suite_file(path: Path, others: Mapping[str, str]) -> SuiteFile:
         found = SuiteFile(**_entries(path))
     except ValidationError as error:
         raise UserError(f"{path}: {_fault(error)}") from None
-    for check in (_require_areas, _require_sound_groups, _require_known_benchmarks, _require_used_groups):
+    checks = (_require_name, _require_areas, _require_sound_groups, _require_known_benchmarks, _require_used_groups)
+    for check in checks:
         fault = check(found, others)
         if fault:
             raise UserError(f"{path}: {fault}")
@@ -164,6 +166,14 @@ def _fault(error: ValidationError) -> str:
     if first["type"] == "missing":
         return f"the key '{place}' is missing."
     return f"{place} = {first['input']!r} cannot be used: {first['msg'][0].lower()}{first['msg'][1:]}."
+
+
+def _require_name(found: SuiteFile, _others: Mapping[str, str]) -> str | None:
+    try:
+        as_it_is = folder_name(found.name) == found.name
+    except UserError as error:
+        return str(error)
+    return None if as_it_is else f"name = {found.name!r} cannot be used: letters, digits and _ . + - are possible."
 
 
 def _require_areas(found: SuiteFile, _others: Mapping[str, str]) -> str | None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from ..plugin.areas import AREAS, AREAS_AND_BEHAVIOR, BEHAVIOR
 from ..plugin.errors import UserError, suggest
+from .naming import folder_name
 from .registry import known_benchmarks, registered
 from .suite_files import ENDING, NAMED, SuiteFile, Tree, read_suite_file, shipped_suites
 
@@ -45,6 +46,10 @@ class Suite:
     source: str = ""
     partial: bool = False
     file: SuiteFile | None = None
+
+    def __post_init__(self):
+        for name in (self.name, *self.leaves):
+            folder_name(name)  # refused before any work
 
     @property
     def simulated(self) -> bool:
@@ -166,7 +171,7 @@ def _from_file(path: Path) -> Suite:
     file_of_ours = path.parent == NAMED
     demo = None if file_of_ours else _demo()
     found = read_suite_file(path, demo.leaves if demo else {})
-    if not file_of_ours and found.name in (*SUITES, SINGLE):
+    if not file_of_ours and found.name in (*SUITES, SINGLE, *MEASURED):
         raise UserError(f"{path}: the name '{found.name}' is taken: records of two suites would lie in one folder.")
     simulated = frozenset(demo.leaves if demo else ()) & {leaf for leaf, _ in found.leaves}
     return Suite(
@@ -182,6 +187,7 @@ def _from_file(path: Path) -> Suite:
 
 
 SUITES = ("demo", *shipped_suites())
+MEASURED = ("robustness", "probes")  # what attacks and probes have measured lies under these names
 SINGLE = "benchmarks"  # what benchmarks given by id are called
 
 

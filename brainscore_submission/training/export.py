@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from safetensors.torch import save as safetensors_bytes
 from ..models.layer_maps import committed_layers
 from ..models.opening import opener_of
 from ..plugin.areas import AREAS
-from ..plugin.card import Card, Source, Weights, card_toml
+from ..plugin.card import IDENTIFIER, IDENTIFIER_IN_WORDS, Card, Source, Weights, card_toml
 from ..plugin.errors import UserError, suggest
 from ..plugin.files import file_sha256, write_whole
 from .loop import versions
@@ -41,8 +42,11 @@ def export(run: Path, name: str, epoch: int | None = None) -> tuple[Path, list[s
     Raises
     ------
     UserError
-        there is no such epoch, its file is damaged, or the network is of a Python file, which no card describes
+        the name cannot be an identifier, there is no such epoch, its file is damaged, or the network is of a Python
+        file, which no card describes
     """
+    if not re.fullmatch(IDENTIFIER, name):
+        raise UserError(f"--name {name[:100]!r} is refused; it must be {IDENTIFIER_IN_WORDS}, such as my_991.")
     if not (run / RUN).is_file():
         raise UserError(f"{run} holds no run. Give the folder that was named with --run.")
     facts, rows = read_object(run / RUN), [row for row in read_log(run) if row.get("kind") == "validation"]

@@ -148,11 +148,12 @@ def test_a_broken_sidecar_is_named_and_errors_are_normal_instead(own_results):
     assert profiles[0].over["V1"] == "normal" and profiles[0].over["V2"] == "neuroids and stimuli"
 
 
-def test_no_access_is_not_zero(own_results, invoke, no_access):
-    no_access(own_results, "demo.IT-pls.json", reason="needs credentials")
+@pytest.mark.parametrize("status", ["no access", "failed"])
+def test_what_has_no_score_is_not_zero_and_is_said_as_it_is_recorded(own_results, invoke, change, status):
+    change(own_results, "demo.IT-pls.json", status=status, reason="the reason", measured=None)
     facts = json.loads(invoke(own_results, "--json").stdout)
     assert len(facts["models"]) == 3
-    assert any("IT has no score (no access: needs credentials)" in line for line in facts["warnings"])
+    assert any(f"IT has no score ({status}: the reason)" in line for line in facts["warnings"])
 
 
 def test_json_is_one_object_and_nothing_else(invoke):

@@ -75,6 +75,8 @@ def test_a_killed_run_goes_on(typed, tmp_path, monkeypatch):
         typed(*asked, "-o", "killed")
     kept = list((tmp_path / "killed" / "unfinished").rglob("*.npz"))
     assert len(kept) == 4
+    typed("--models", "list.toml", "--images", "photos", "--steps", "1", "-o", "killed")  # another run's are its own
+    assert sorted((tmp_path / "killed" / "unfinished").rglob("*.npz")) == sorted(kept)
     code, _, err = typed(*asked, "-o", "killed")
     assert code == 0 and "1 of 2" not in err  # no photo is attacked again
     assert (tmp_path / "killed" / "trace.csv").read_bytes() == (tmp_path / "whole" / "trace.csv").read_bytes()
@@ -108,7 +110,7 @@ def test_titles_say_name_marks_score_and_what_was_reached():
         ),
         (["--model", NETWORK, "--weights", "untrained", "--images", "photos", "--target", "1000"], "out of range"),
         (["--model", NETWORK, "--model", "991", "--weights", "a.pt", "--images", "photos"], "list them in a file"),
-        (["--model", NETWORK, "--model", NETWORK, "--weights", "untrained", "--images", "photos"], "stands twice"),
+        (["--model", NETWORK, "--model", NETWORK, "--weights", "untrained:3", "--images", "photos"], "stands twice"),
     ],
 )
 def test_wrong_words_are_one_or_two_lines(typed, arguments, says):

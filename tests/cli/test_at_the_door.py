@@ -133,3 +133,31 @@ def test_ctrl_c_while_it_imports_says_how_to_go_on(tmp_path):
     )
     said = "Stopped. What is done is kept; the same command goes on where it was."
     assert (done.returncode, json.loads(done.stdout)) == (130, {"error": said}) and said in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--weights", "--suite", "--layer-map", "--recordings", "--results", "--models"])
+def test_a_path_too_long_for_any_file_is_one_line(typed, option):
+    path = "x" * 300 + {"--suite": ".toml", "--layer-map": ".json"}.get(option, "")
+    code, out, err = typed(evaluate_command, "--model", "991", option, path, "--json")
+    assert code == 1 and "oo long" in json.loads(out)["error"] and len(err.splitlines()) == 1
+
+
+def test_a_refused_zip_is_one_json_object(typed, tmp_path):
+    (tmp_path / "bad.zip").write_text("no zip")
+    code, out, err = typed(app, "check", "bad.zip", "--json", help_text=None)
+    assert code == 1 and not json.loads(out)["passed"] and "bad.zip would be refused: 1 rule failed" in err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_without_unicode_is_shown_the_whole_table_and_sound_json(tmp_path, encoding):
+    def said(*words):
+        command = [sys.executable, str(ROOT / "evaluate.py"), *words]
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": encoding}
+        done = subprocess.run(command, capture_output=True, cwd=tmp_path, env=environment, check=False)
+        assert b"Traceback" not in done.stderr
+        return done.stdout.decode(encoding)
+
+    table, models = said("--list-models"), json.loads(said("--list-models", "--json"))["models"]
+    assert all(model["identifier"] in table for model in models)
+    assert "\\u2013" in table  # a dash: the weights are not here
+    assert "größe😀" in json.loads(said("--model", "größe😀", "--json"))["error"]

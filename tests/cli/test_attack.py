@@ -10,7 +10,9 @@ import torch
 from PIL import Image
 
 from brainscore_submission.cli import app
+from brainscore_submission.labelled_images.images import read_labelled_images
 from brainscore_submission.models.opening import open_model
+from brainscore_submission.robustness.recording import fingerprint_of
 from brainscore_submission.robustness.summary import read_summary
 
 NETWORK = "timm:test_resnet"
@@ -103,6 +105,42 @@ def test_convergence_rises(typed):
     facts = json.loads(out)
     assert code == 0 and [row["step"] for row in facts["losses"]] == [0, 1, 2, 5] and facts["images"] == 4
     assert facts["losses"][-1]["loss"] > facts["losses"][0]["loss"]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ["convergence", *MODEL, "--images", "images", "--seeds", "2", "--steps", "2"],
+        ["effectiveness", "--models", "list.toml", "--images", "images", "--steps", "1,2", "--seeds", "0,1"],
+    ],
+)
+def test_a_killed_study_keeps_its_batches_whatever_ends_beside_it(typed, folder, tmp_path, monkeypatch, asked):
+    asked = [*asked, "-o", tmp_path / "table.csv"]
+    with monkeypatch.context() as killed:
+        killed.setattr("brainscore_submission.cli.attack_studies.write_whole", stop)
+        assert typed(*asked)[0] == 130
+    kept = set(tmp_path.rglob("*.npz"))
+    code, _, err = typed(*asked, "--threat", "linf:2/255")
+    assert code == 0 and "6 of 6" in err and "is there already" not in err
+    assert kept == set(tmp_path.rglob("*.npz")) and len(kept) > 1
+    other = (tmp_path / "table.csv").read_text()
+    code, _, err = typed(*asked)
+    assert code == 0 and "table.csv is there already and will be replaced (--output" in err
+    assert "6 of 6" not in err and [path.name for path in tmp_path.iterdir()] == ["table.csv"]
+    rows = list(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))
+    assert all("[UNTRAINED]" in row["model"] for row in rows) and (tmp_path / "table.csv").read_text() != other
+
+
+def stop(*_):
+    raise KeyboardInterrupt
+
+
+def test_batches_of_other_versions_are_not_taken(folder, monkeypatch):
+    model = open_model(NETWORK, weights="untrained", areas=(), device="cpu")
+    images = read_labelled_images(folder / "images", model.card.preprocessing, 1000)
+    before = fingerprint_of(model, images, {})
+    monkeypatch.setattr("brainscore_submission.robustness.recording.versions", lambda: {"torch": "0.1"})
+    assert fingerprint_of(model, images, {}) != before
 
 
 def test_semantics_names_its_judges(typed):

@@ -199,6 +199,8 @@ def test_layers_that_are_searched_first(typed, tmp_path):
         ("[[models]]\nmodel = 991\nname = 3", r"model 1: name must be text"),
         ("[[models]", "not a TOML file"),
         ("[[models]]\nmodel = 'a'\nname = 'x'\n[[models]]\nmodel = 'b'\nname = 'x'", "'x' stands twice"),
+        ("[[models]]\nmodel = 'a'\nname = 'x y'\n[[models]]\nmodel = 'b'\nname = 'x-y'", "'x y' stands beside 'x-y'"),
+        ("[[models]]\nmodel = 'a'\nname = '..'", r"the name '\.\.' cannot be the name of a folder"),
         ("[[models]]\nmodel = 991\n[[models]]\nmodel = '991'", "'991' with the same weights stands twice"),
     ],
 )

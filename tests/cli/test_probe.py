@@ -163,7 +163,7 @@ def test_corruptions_over_alexnet_and_over_another_model(typed, tmp_path):
     assert probes.curves(records[records["model"] != "same"]).axes[0].get_xlabel() == "severity"
 
 
-def test_shuffles_of_brain_scores(typed, tmp_path):
+def test_shuffles_of_brain_scores(typed, tmp_path, caplog):
     asked = ["shuffle", *TRUTH, "--levels", "16"]
     code, out, err = typed(*asked, "--dry-run", "--json")
     plan = json.loads(out)["dry_run"]
@@ -174,6 +174,8 @@ def test_shuffles_of_brain_scores(typed, tmp_path):
     code, out, err = typed(*asked, "--json")
     assert code == 0 and "all 2 levels are recorded" in err
     assert json.loads(out)["rho_hierarchy"] == [None, None]
+    code, _, err = typed(*asked, "--preprocessing", "squash224", "--dry-run")
+    assert code == 0 and "2 of 2 levels to record" in err and "replaces" not in caplog.text  # nothing does yet
 
 
 def test_shape_bias_of_decisions(typed, tmp_path):

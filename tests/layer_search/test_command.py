@@ -49,7 +49,7 @@ def search(demo_cache, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_the_last_line_evaluates_what_was_searched_and_the_map_is_not_called_the_papers(search):
     code, out, err = search(*DEMO, "--layers", "layer?", "--write")
-    assert code == 0
+    assert code == 0 and "Nested: layer chosen on half of the images and half of the neuroids" in out
     command = "python evaluate.py " + err.partition("Evaluate with it: python evaluate.py ")[2]
     assert command == f"python evaluate.py {shlex.join(RESNET[:2])} --suite demo {shlex.join(RESNET[2:])} " + (
         "--layers behavior=layer4"

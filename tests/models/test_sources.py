@@ -259,6 +259,7 @@ def test_the_same_file_is_the_same_model_in_another_process(tmp_path, monkeypatc
     ("written", "message"),
     [
         ("x = 1/0", r"my_net\.py, line 1: ZeroDivisionError: division by zero"),
+        ("import sys; sys.exit(2)", r"my_net\.py, line 1: SystemExit: 2\n.*under `if __name__"),
         ("def load(", r"my_net\.py, line \?: SyntaxError"),
         ("x = 1", r"holds no function load\(\)"),
         ("def load(): return 3\npreprocessing = 'crop224'", r"load\(\) returned a int, and must return"),
@@ -273,10 +274,11 @@ def test_the_same_file_is_the_same_model_in_another_process(tmp_path, monkeypatc
         (FILE.replace('"IT": "2"', '"IT": "9"'), r"unknown layer '9'"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said_with_its_line(file, written, message):
+def test_what_is_wrong_with_a_file_is_said_with_its_line(file, written, message, monkeypatch):
     file.write_text(written)
+    monkeypatch.chdir(file.parent)
     with pytest.raises(UserError, match=message) as refused:
-        open_model(str(file), areas=["V1"])
+        open_model(file.name, areas=["V1"])
     assert str(refused.value).count("\n") < 3
 
 

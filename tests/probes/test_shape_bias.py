@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from brainscore_submission.attacks.classifier import Classifier
@@ -112,6 +113,7 @@ def test_decisions_are_written_as_they_are_read(tmp_path):
         ("me,kat,cat,cat1-dog1.png", "line 2: 'kat' is no category. Did you mean cat?"),
         ("me,cat,dog,cat1-dog1.png", "line 2: category dog, but the image's shape is cat"),
         ("me,cat,cat,cat1-frog1.png", "unknown category 'frog'."),
+        ("me,cat,cat,Bear1-cat2.png", "unknown category 'Bear'. Did you mean bear?"),
     ],
 )
 def test_decisions_that_cannot_be_read_are_named(tmp_path, row, says):
@@ -159,3 +161,15 @@ def test_a_folder_without_such_images_is_refused(tmp_path):
         cue_conflict_images(tmp_path / "none", preprocessing)
     with pytest.raises(UserError, match="holds no cue-conflict images"):
         cue_conflict_images(tmp_path, preprocessing)
+    (tmp_path / "bear1-cat2.txt").write_text("about bear1-cat2.png")
+    with pytest.raises(UserError, match="holds no cue-conflict images"):
+        cue_conflict_images(tmp_path, preprocessing)
+
+
+def test_images_are_told_by_their_names_and_others_are_passed_over_in_one_note(tmp_path):
+    for name in ("x_bear1-cat2.png", "cat1-dog2.PNG", "mean.tif"):
+        Image.new("RGB", (32, 32)).save(tmp_path / name)
+    (tmp_path / "dog1-cat2.csv").write_text("no image")
+    images = cue_conflict_images(tmp_path, Preprocessing("a", resize_px=32))
+    assert images.identities == ("cat1-dog2.PNG", "x_bear1-cat2.png")
+    assert images.notes == ("1 image passed over, no cue-conflict name: mean.tif",)

@@ -44,9 +44,10 @@ def test_ranks_break_ties_as_argmax_does():
 
 def test_a_killed_grid_goes_on_cell_by_cell(linear, tmp_path):
     whole = rows_of(linear)
-    rows_of(linear, steps=[1, 2], unfinished=tmp_path / "unfinished")
+    kept = {(seed, steps): tmp_path / f"{seed}-{steps}" for seed in (0, 1) for steps in (1, 2, 10)}
+    rows_of(linear, steps=[1, 2], unfinished=kept)
     said = []
-    again = rows_of(linear, unfinished=tmp_path / "unfinished", progress=lambda *one: said.append(one))
+    again = rows_of(linear, unfinished=kept, progress=lambda *one: said.append(one))
     assert again == whole and {what for what, *_ in said} == {"pgd:10, seed 0", "pgd:10, seed 1"}
 
 

@@ -175,6 +175,9 @@ def test_a_run_of_another_recipe_is_refused_and_untouched(tmp_path, digits, netw
         (["--recipe", "tiny", "--data", "d", "--run", "r", "--device", "cuda:7"], "unknown device"),
         (["--recipe", "tiny", "--data", "d", "--run", "r", "--model", "timm:resnet999"], "timm knows no model"),
         (["export", "nowhere", "--name", "x"], "holds no run"),
+        (["export", "nowhere", "--name", "../../out here"], "--name '../../out here' is refused; it must be letters"),
+        (["export", "nowhere", "--name", "a b"], "--name 'a b' is refused"),
+        (["export", "nowhere", "--name", "x" * 151], "at most 150"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(typed, tmp_path, monkeypatch, words, says):
