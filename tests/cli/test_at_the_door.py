@@ -148,7 +148,7 @@ def test_a_refused_zip_is_one_json_object(typed, tmp_path):
     assert code == 1 and not json.loads(out)["passed"] and "bad.zip would be refused: 1 rule failed" in err
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("encoding", ["ascii", pytest.param("latin-1", marks=pytest.mark.slow)])
 def test_a_terminal_without_unicode_is_shown_the_whole_table_and_sound_json(tmp_path, encoding):
     def said(*words):
         command = [sys.executable, str(ROOT / "evaluate.py"), *words]

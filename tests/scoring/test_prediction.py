@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import netCDF4
@@ -13,6 +14,7 @@ import pytest
 from PIL import ExifTags, Image
 from sklearn.cross_decomposition import PLSRegression
 
+from brainscore_submission.cli import app
 from brainscore_submission.engine.gram import gram
 from brainscore_submission.engine.images import Request, read_stimuli
 from brainscore_submission.engine.pls import fit
@@ -55,7 +57,13 @@ def by_scikit_learn(images, layer="V4"):
     return regression.predict(recording.features(layer, new).astype(float)), assembly["neuroid_id"].values.astype(str)
 
 
-def predict(*words, cache, folder):
+@pytest.fixture
+def predict(cache, tmp_path, monkeypatch, in_this_process):
+    monkeypatch.chdir(tmp_path)
+    return partial(in_this_process, app, "predict")
+
+
+def predict_apart(*words, cache, folder):
     command = [sys.executable, "-c", "from brainscore_submission.cli import main; main()", "predict", *map(str, words)]
     environment = os.environ | {"BRAINSCORE_SUBMISSION_CACHE": str(cache), "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
@@ -63,9 +71,9 @@ def predict(*words, cache, folder):
 
 def test_predictions_are_scikit_learns_from_what_is_kept_in_a_new_process(images, cache, tmp_path):
     words = ["--model", "demo:ground_truth", "--benchmark", BENCHMARK, "--images", images]
-    first = predict(*words, "-o", "first.csv", cache=cache, folder=tmp_path)
+    first = predict_apart(*words, "-o", "first.csv", cache=cache, folder=tmp_path)
     assert first.returncode == 0, first.stderr
-    again = predict(*words, "-o", "again.nc", "--json", cache=cache, folder=tmp_path)
+    again = predict_apart(*words, "-o", "again.nc", "--json", cache=cache, folder=tmp_path)
     assert "fitting" in first.stderr and ": 4 of 4" in first.stderr
     assert "fitting" not in again.stderr and "recording" not in again.stderr
     facts = json.loads(again.stdout)
@@ -154,31 +162,28 @@ def turned(path):
         ("2.jpg", turned, "EXIF data turn it"),
     ],
 )
-def test_images_that_would_be_shown_otherwise_are_refused_before_any_work(tmp_path, cache, name, save, message):
+def test_images_that_would_be_shown_otherwise_are_refused_before_any_work(predict, tmp_path, name, save, message):
     folder = _folder_with(tmp_path, name, save)
-    refused = predict(
-        "--model", "991", "--benchmark", BENCHMARK, "--images", folder, "-o", "x.csv", cache=cache, folder=tmp_path
-    )
-    assert refused.returncode == 1 and message in refused.stderr and len(refused.stderr.splitlines()) <= 3
+    code, _, err = predict("--model", "991", "--benchmark", BENCHMARK, "--images", folder, "-o", "x.csv")
+    assert code == 1 and message in err and len(err.splitlines()) <= 3
 
 
-def test_images_that_are_converted_and_files_beside_them_are_named(tmp_path, cache):
+@pytest.mark.filterwarnings("ignore:`cumproduct` is deprecated:DeprecationWarning")  # xarray, where it makes a table
+def test_images_that_are_converted_and_files_beside_them_are_named(predict, tmp_path):
     folder = _folder_with(tmp_path, "2.jpg", Image.new("CMYK", (20, 20)).save)
     (folder / "notes.txt").write_text("")
     words = ["--model", "demo:ground_truth", "--benchmark", BENCHMARK, "--images", folder, "-o", "x.csv"]
-    done = predict(*words, cache=cache, folder=tmp_path)
-    assert done.returncode == 0 and "2 images x" in done.stdout
-    assert "not read: notes.txt" in done.stderr and "1 image of other colours than RGB: b/2.jpg" in done.stderr
+    code, out, err = predict(*words)
+    assert code == 0 and "2 images x" in out
+    assert "not read: notes.txt" in err and "1 image of other colours than RGB: b/2.jpg" in err
 
 
-def test_what_has_no_mapping_or_no_images_is_said(tmp_path, cache):
+def test_what_has_no_mapping_or_no_images_is_said(predict, tmp_path):
     model = open_model("demo:ground_truth")
     with pytest.raises(UserError, match="has no PLS from a layer to neuroids"):
         kept_or_fitted(model, single_benchmarks(["demo.behavior-i2n"]), "demo.behavior-i2n", ScoreOptions())
     for place, message in ((tmp_path, "holds no images"), (tmp_path / "absent", "there is no such folder")):
-        none = predict(
-            "--model", "991", "--benchmark", BENCHMARK, "--images", place, "-o", "x.csv", cache=cache, folder=tmp_path
-        )
-        assert none.returncode == 1 and message in none.stderr
-    wrong = predict("--model", "991", "--benchmark", "x", "--images", ".", "-o", "x.mat", cache=cache, folder=tmp_path)
-    assert wrong.returncode == 1 and "written as .nc (netCDF) or .csv" in wrong.stderr
+        code, _, err = predict("--model", "991", "--benchmark", BENCHMARK, "--images", place, "-o", "x.csv")
+        assert code == 1 and message in err
+    code, _, err = predict("--model", "991", "--benchmark", "x", "--images", ".", "-o", "x.mat")
+    assert code == 1 and "written as .nc (netCDF) or .csv" in err
