@@ -58,7 +58,8 @@ def test_our_apgd_agrees_with_pyautoattack(robust, digits):
     assert abs(sum(ours) - sum(theirs)) / 3 <= 0.01, (ours, theirs)
 
 
-@pytest.mark.parametrize(("norm", "eps"), [("linf", EPS), pytest.param("l2", 0.6, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("norm", "eps"), [("linf", EPS), ("l2", 0.6)])
 def test_the_union_is_not_above_autoattack(robust, digits, norm, eps):
     pytest.importorskip("pyautoattack")
     pixels, labels = digits.pixels[:150], digits.labels[:150]

@@ -320,6 +320,7 @@ class Reader(ProbabilitiesMapping):
         return 8
 
 
+@pytest.mark.slow
 def test_the_ground_truth_as_a_brainscore_model_explains_behaviour(benchmarks):
     benchmark = benchmarks["demo.behavior-i2n"]
     score = benchmark(ground_truth_model())

@@ -164,7 +164,8 @@ def test_a_damaged_record_is_made_again(tiny_model, demo, tmp_path, caplog):
     assert frame(first) == frame(second)
 
 
-@pytest.mark.parametrize("n_kills", [1, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n_kills", [1, 5])
 def test_killed_again_and_again_the_search_ends_with_the_same_table(tiny_model, demo, tmp_path, n_kills):
     """A process is killed as soon as it has written a few more records; then the search is left alone."""
 
@@ -238,6 +239,7 @@ def test_on_two_dask_workers_one_killed_half_way_the_table_is_the_same(small_res
 # --- sketch ------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_after_a_sketch_the_winner_is_exact_and_the_table_says_which_numbers_are(small_resnet, demo, tmp_path):
     options = SearchOptions(results=tmp_path, areas=("V1",), every=4, exact=False, sketch=Sketch(1024), top=2)
     result = search_layers(small_resnet, demo, options)

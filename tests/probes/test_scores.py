@@ -81,6 +81,7 @@ def test_level_1_is_a_noted_record_without_a_score(here):
         assert records[0].measured.settings["curve"][2]["score"] is None and records[0].measured.n == 2
 
 
+@pytest.mark.slow
 def test_one_recording_a_level_and_none_the_second_time(here):
     levels = [Occlusion(share, grid=(4, 4)) for share in (0.0, 0.3, 0.6)]
     here.scored(levels, "V1", "V2")  # both see the same 100 textures
@@ -273,6 +274,7 @@ class ShuffledBackground:
         return torch.where(mask, pixels, Shuffle(64)(pixels, identity, window))
 
 
+@pytest.mark.slow
 def test_its_tuning_to_objects_survives_a_shuffled_background(here, monkeypatch):
     """Stated before it was measured: of IT's score more than half is left where the background alone is shuffled, less
     than a quarter where the object is shuffled with it."""

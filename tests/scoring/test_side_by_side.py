@@ -29,7 +29,8 @@ def together(home: Path, n_runs: int) -> list[dict]:
     return [{record["benchmark"]: record["measured"] for record in one["records"]} for one in said]
 
 
-@pytest.mark.parametrize("n_rounds", [1, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("n_rounds", [1, 10])
 def test_six_runs_at_once_give_one_table(tmp_path, n_rounds):
     tables = []
     for number in range(n_rounds):

@@ -95,6 +95,7 @@ def steps_of_an_epoch(unkilled):
     return next(row["step"] for row in read_log(unkilled) if row["kind"] == "validation")
 
 
+@pytest.mark.slow
 def test_killed_while_a_state_is_written_in_validation_between_epochs_and_at_random(asked, unkilled, tmp_path):
     run, epoch = tmp_path / "run", steps_of_an_epoch(unkilled)
     moments = [

@@ -23,7 +23,8 @@ def relative_difference(one, other):
     return float((ours - theirs).norm() / theirs.norm())
 
 
-@pytest.mark.parametrize("kind", ["fgsm", pytest.param("trades", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["fgsm", "trades"])
 def test_two_processes_give_the_weights_of_one(tmp_path, digits, without_batchnorm, recipe, kind):
     """Eight steps of a network without BatchNorm, whose statistics are of each process's part of a batch."""
     asked = recipe(
