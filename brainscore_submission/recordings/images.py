@@ -74,14 +74,13 @@ def find_images(manifest: Manifest, cache: Path | None = None) -> tuple[dict[str
     return images_below(image_folder(manifest, cache))
 
 
-def images_below(place: Path) -> tuple[dict[str, Image], list[Finding]]:
+def images_below(root: Path) -> tuple[dict[str, Image], list[Finding]]:
     """Find, decode and hash the images of any folder, or one image file; as `find_images`."""
-    if not place.exists():
-        raise FolderError(f"{place}: there is no such folder or image.", f"Give one of images ({', '.join(SUFFIXES)}).")
-    if place.is_file():
-        _refuse_other_pictures([PurePath(place.name)])
-        return _decode_all(place.parent, [place]), []
-    root = place
+    if not root.exists():
+        raise FolderError(f"{root}: there is no such folder or image.", f"Give one of images ({', '.join(SUFFIXES)}).")
+    if root.is_file():
+        _refuse_other_pictures([PurePath(root.name)])
+        return _decode_all(root.parent, [root]), []
     with reading_folder(root):
         found = sorted(path for path in root.rglob("*") if not path.is_dir() and not _is_hidden(path.relative_to(root)))
     paths = [path for path in found if path.suffix.lower() in SUFFIXES]
